@@ -1,0 +1,284 @@
+"""The command line: `synthmill`, by way of ./mill. Each verb is one function here; what it does is elsewhere."""
+
+import inspect
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from app.child import Stopped
+from app.words import COMMAND, examples, next_step, print_json, print_table, say, some
+from schema.errors import SynthmillError, UsageError
+from schema.settings import quieten, root
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    help=examples("run                       build, gate and publish the built-in dataset", "run pneumonia --dry-run   say what would run")
+    + "\n\nTurns private medical images into synthetic datasets that can be shared, and stands behind each one.\n\n"
+    "Exit codes: 0 done, 1 error, 2 usage, 3 a gate failed, 4 approval needed, 5 integrity mismatch. "
+    "Data goes to stdout, words to stderr. NO_COLOR is honoured; SYNTHMILL_TRACEBACK=1 shows where an error came from.",
+)
+
+
+def verb(*lines: str, name: str | None = None) -> Callable[[Callable], Callable]:
+    """Makes a function a verb of the command line: examples first in its help, then its docstring."""
+
+    def add(function: Callable) -> Callable:
+        words = inspect.cleandoc(function.__doc__ or "")
+        return app.command(name, help=f"{examples(*lines)}\n\n{words}", short_help=re.split(r"\.\s|\.$", words)[0].replace("\n", " "))(
+            function
+        )
+
+    return add
+
+
+def dataset_names(incomplete: str) -> list[str]:
+    """For the shell's completion: the datasets of params.yaml."""
+    from schema.params import load
+
+    return [name for name in load().datasets if name.startswith(incomplete)]
+
+
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="its name in params.yaml", autocompletion=dataset_names)]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout and nothing else there")]
+ForceStage = Annotated[str | None, typer.Option(metavar="STAGE", help="run this stage even if nothing changed, such as 'gate mia'")]
+ReleaseSpec = Annotated[str, typer.Argument(metavar="RELEASE", help="name@v1.0.0, or the name alone for the latest")]
+BUILT_IN = "phantom-cxr"
+
+
+@verb("run", "run pneumonia", "run pneumonia --no-publish", "run pneumonia --force-stage train")
+def run(
+    dataset: DatasetName = BUILT_IN,
+    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="publish what passes, or leave it in data/releases")] = True,
+    force_stage: ForceStage = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which stages would run")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, gate and publish a dataset. Only stages whose inputs changed run again; where nothing changed it is over in
+    seconds. A gate that fails refuses the release: exit code 3, a report, nothing published."""
+    if dry_run:
+        return show_plan(dataset, force_stage, as_json)
+    from app.building import build
+    from app.outcome import print_summary
+
+    outcome = build(dataset, publish, force_stage)
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        print_summary(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@verb("plan pneumonia")
+def plan(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
+    """Say which stages a run would do again, and why. Changes nothing."""
+    show_plan(dataset, None, as_json)
+
+
+def show_plan(dataset: str, force: str | None, as_json: bool) -> None:
+    from app.reading import planned
+
+    stages = planned(dataset, force)
+    if as_json:
+        return print_json(stages)
+    if stages:
+        print_table(("stage", "why"), [(stage["stage"], some(stage["why"])) for stage in stages])
+    else:
+        print(f"{dataset}: nothing changed, no stage would run")
+    next_step(f"run {dataset}")
+
+
+@verb("status pneumonia")
+def status(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
+    """Say how the last run ended and whether its result is still current."""
+    from app.outcome import print_summary
+    from app.reading import standing
+
+    stands, last = standing(dataset)
+    if as_json:
+        return print_json(stands | {"last": asdict(last) if last else None})
+    current = "up to date" if not stands["stale"] else f"to run again: {', '.join(stands['stale'])}"
+    print(f"{dataset}: {stands['error'] or current}")
+    if last:
+        return print_summary(last)
+    print("no run has been made here yet")
+    next_step(f"run {dataset}")
+
+
+@verb("check pneumonia")
+def check(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
+    """Look at all that can be known to be wrong before a run: params.yaml, the source's files, space, git and the store."""
+    from app.reading import checked
+
+    findings, code = checked(dataset)
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(("check", "", "detail"), [(each["check"], each["status"], each["detail"]) for each in findings])
+        next_step(f"check {dataset}" if code else f"run {dataset}", "after mending it" if code else "")
+    raise typer.Exit(code)
+
+
+@verb("list", "list pneumonia --json", name="list")
+def list_(
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="only its releases", autocompletion=dataset_names)] = None,
+    as_json: Json = False,
+) -> None:
+    """List the releases, oldest first."""
+    import catalog
+    from app.reading import release_rows
+
+    found = catalog.releases(dataset)
+    if as_json:
+        return print_json([release.model_dump(mode="json") for release in found])
+    if not found:
+        print("nothing has been released here yet")
+        return next_step(f"run {dataset or BUILT_IN}")
+    print_table(("release", "images", "labels", "gates"), release_rows(found))
+    next_step(f"show {found[-1].tag}")
+
+
+@verb("show pneumonia", "show pneumonia@v1.0.0 --json")
+def show(spec: ReleaseSpec, as_json: Json = False) -> None:
+    """Show what a release holds and each gate's verdict on it."""
+    import catalog
+    from app.reading import print_release
+
+    release = catalog.find(spec)
+    if as_json:
+        return print_json(release.model_dump(mode="json"))
+    print_release(release)
+    next_step(f"get {release.tag} --to FOLDER")
+
+
+@verb("get pneumonia@v1.0.0 --to ~/data/pneumonia")
+def get(
+    spec: ReleaseSpec,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="a folder that is not there yet")],
+    as_json: Json = False,
+) -> None:
+    """Put the files of a release into a new folder, each checked against its digest."""
+    import catalog
+
+    release = catalog.get(spec, to)
+    folder = to.absolute()
+    if as_json:
+        return print_json({"release": release.tag, "folder": str(folder)})
+    print(f"{release.tag} is in {folder}")
+    next_step(f"verify {folder}")
+
+
+@verb("verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
+def verify(
+    what: Annotated[str, typer.Argument(metavar="RELEASE|FOLDER", help="a release, as for `show`, or a folder, written with a /")],
+    as_json: Json = False,
+) -> None:
+    """Check a release against the digests that its tag vouches for: in the store, or in a folder. Exit code 5 where they differ."""
+    import catalog
+
+    found = catalog.verify(what)
+    if as_json:
+        return print_json(found.as_json())
+    print(f"{what} is {found.release}, whole: {found.files} files, {found.bytes} bytes, {found.images} images, against {found.against}")
+    next_step(f"show {found.release}")
+
+
+@verb("report pneumonia --open", "report pneumonia --public")
+def report(
+    dataset: DatasetName = BUILT_IN,
+    public: Annotated[bool, typer.Option("--public", help="the edition that goes into the release")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="open it in the web browser")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print where the report is. The internal one shows real images: keep it inside."""
+    from app.reading import report_file
+
+    path = report_file(dataset, public)
+    if as_json:
+        print_json({"dataset": dataset, "edition": "public" if public else "internal", "path": str(path)})
+    else:
+        print(path)
+    if open_it and typer.launch(path.as_uri()) != 0:
+        say("no web browser could be started here: open that file yourself")
+    if not open_it and not as_json:
+        next_step(f"report {dataset}{' --public' if public else ''} --open")
+
+
+@verb("doctor", "doctor --json")
+def doctor(as_json: Json = False) -> None:
+    """Look at the machine: versions, device, disk, settings, git, store, weights; each with a remedy."""
+    from app.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_table(("", "check", "finding", "remedy"), [(each.status, each.name, each.detail, each.remedy) for each in findings])
+        next_step("check", "a dataset's params, source and store")
+    raise typer.Exit(1 if any(each.status == "fail" for each in findings) else 0)
+
+
+@verb("deploy", "deploy --dry-run")
+def deploy(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be registered, and where")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Register the nightly builds of prefect.yaml with the Prefect server that PREFECT_API_URL names."""
+    from app.deploying import deployments, register
+
+    address, found = deployments()
+    print_table(("deployment", "dataset", "when"), found)
+    say(f"server: {address or 'none: PREFECT_API_URL is not set'}")
+    if dry_run:
+        return next_step("deploy --yes")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("deploy changes what the server runs: say --yes")
+        typer.confirm("Register them there?", abort=True, err=True)
+    register()
+
+
+def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What a person sees of a fault of ours: one message, and where the traceback is."""
+    words = "".join(traceback.format_exception(kind, error, trace))
+    if os.environ.get("SYNTHMILL_TRACEBACK"):
+        say(words)
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    path = root() / "data" / "logs" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(words, encoding="utf-8")
+    except OSError:
+        path = Path(tempfile.gettempdir()) / name
+        path.write_text(words, encoding="utf-8")
+    say(f"error: {kind.__name__}: {error}\nThis was not foreseen. The traceback is in {path}; SYNTHMILL_TRACEBACK=1 shows it here.")
+
+
+def main() -> None:
+    quieten()
+    sys.excepthook = unexpected
+    try:
+        typer.main.get_command(app)(prog_name=Path(COMMAND).name)
+    except SynthmillError as error:
+        if os.environ.get("SYNTHMILL_TRACEBACK"):
+            traceback.print_exc()
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except Stopped as stopped:
+        sys.exit(128 + stopped.signum)
+
+
+if __name__ == "__main__":
+    main()

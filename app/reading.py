@@ -1,0 +1,151 @@
+"""What the reading verbs find out: plans, checks, releases, reports."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from app.outcome import Outcome, last_outcome
+from app.words import COMMAND, VERDICT_COLUMNS, print_table, verdict_rows
+from schema.errors import SynthmillError, UsageError
+from schema.release import Release
+from schema.settings import root
+
+
+def planned(dataset: str, force: str | None = None) -> list[dict[str, Any]]:
+    """The stages that a run would do again, in order, as {"stage", "why"}. Raises SynthmillError where a run would not start."""
+    from schema.params import load
+    from tasks import check, graph
+
+    source = check.check(dataset)
+    params = load()
+    stale = graph.stale(dataset, params, source)
+    reasons = changes(stale)
+    names = graph.stages(dataset, params)
+    if force:
+        name = full_name(force, dataset, names)
+        reasons.setdefault(name, []).append("asked for")
+        stale.append(name)
+    return [
+        {"stage": graph.title(name, dataset), "why": reasons.get(name) or ["what it reads, or a setting it lacked, is another"]}
+        for name in names
+        if name in stale
+    ]
+
+
+def full_name(stage: str, dataset: str, names: list[str]) -> str:
+    """The stage's name in dvc.yaml, given as people write it (`train`, `gate fid`) or in full. Raises UsageError otherwise."""
+    from schema.params import nearest
+    from tasks.graph import title
+
+    titles = {title(name, dataset): name for name in names}
+    if stage in names:
+        return stage
+    if stage not in titles:
+        raise UsageError(f"{dataset} has no stage {stage!r}{nearest(stage, titles)}; it has: {', '.join(titles)}")
+    return titles[stage]
+
+
+def standing(dataset: str) -> tuple[dict[str, Any], Outcome | None]:
+    """{"dataset", "stale", "error"} and the last run's outcome. `stale` is None, and `error` says why, where it cannot be told now."""
+    from schema.params import load
+
+    load().dataset(dataset)
+    try:
+        stale, error = [stage["stage"] for stage in planned(dataset)], None
+    except SynthmillError as fault:
+        stale, error = None, f"whether it is up to date cannot be told: {fault}"
+    return {"dataset": dataset, "stale": stale, "error": error}, last_outcome(dataset)
+
+
+def changes(names: list[str]) -> dict[str, list[str]]:
+    """What DVC finds changed about each stage, in words: {"train@pneumonia": ["params.yaml: datasets.pneumonia.train.lr modified"]}."""
+    from tasks.graph import environment
+
+    if not names:
+        return {}
+    command = [sys.executable, "-m", "dvc", "-q", "status", "--json", *names]
+    done = subprocess.run(command, cwd=root(), env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SynthmillError(f"dvc status failed: {(done.stderr or done.stdout).strip()}")
+    return {name: list(flatten(found)) for name, found in json.loads(done.stdout or "{}").items()}
+
+
+def flatten(found: Iterable[Any]) -> Iterable[str]:
+    """DVC's nested answer as sentences: `[{"changed deps": {"data/x": "modified"}}]` gives `data/x modified`."""
+    for change in found:
+        if isinstance(change, str):
+            yield "its source changed" if change == "always changed" else change
+            continue
+        for what in change.values():
+            for path, how in what.items():
+                yield f"{path} {how}" if isinstance(how, str) else f"{path}: {', '.join(f'{key} {state}' for key, state in how.items())}"
+
+
+def checked(dataset: str) -> tuple[list[dict[str, str]], int]:
+    """Each check of a run as {"check", "status", "detail"}, and the exit code: that of the first that failed."""
+    from catalog.publish import preflight
+    from tasks import check
+
+    def source_and_space() -> str:
+        files = check.check(dataset).files()
+        return f"{len(files)} files, the first {files[0]}" if files else "draws its own images"
+
+    def params() -> str:
+        check.check_params(dataset)
+        return "every key known, every value possible"
+
+    def git_and_store() -> str:
+        preflight(dataset)
+        return "a release could be committed, pushed and tagged"
+
+    findings, code = [], 0
+    for name, look in (("params", params), ("source and space", source_and_space), ("git and store", git_and_store)):
+        try:
+            findings.append({"check": name, "status": "ok", "detail": look()})
+        except SynthmillError as error:
+            findings.append({"check": name, "status": "fail", "detail": str(error)})
+            code = code or error.exit_code
+    return findings, code
+
+
+def release_rows(releases: Iterable[Release]) -> list[tuple[str, ...]]:
+    """Rows of `list`: release, images, labels, gates."""
+    return [(one.tag, str(one.images), counts(one.labels), panel(one)) for one in releases]
+
+
+def panel(release: Release) -> str:
+    return ", ".join(f"{gate['gate']} {gate['status']}" for gate in release.gates)
+
+
+def counts(labels: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in labels.items())
+
+
+def print_release(release: Release) -> None:
+    facts = {
+        "release": release.tag,
+        "images": f"{release.images} ({counts(release.labels)})",
+        "records": release.digests.records,
+        "files": release.digests.files,
+        "code": release.code_commit,
+        "by dvc": f"dvc get . data/releases/{release.dataset} --rev {release.tag}",
+    }
+    for name, value in facts.items():
+        print(f"  {name:8} {value}")
+    print()
+    print_table(VERDICT_COLUMNS, verdict_rows(release.gates))
+
+
+def report_file(dataset: str, public: bool) -> Path:
+    """The report of the last build. Raises UsageError for a dataset that is not in params.yaml, SynthmillError before its first report."""
+    from schema.params import load
+    from tasks.stage import reports_folder
+
+    load().dataset(dataset)
+    path = reports_folder(dataset) / "report" / ("public/report.html" if public else "internal.html")
+    if not path.is_file():
+        raise SynthmillError(f"{path} is not there yet: `{COMMAND} run {dataset}` makes it")
+    return path

@@ -1,0 +1,105 @@
+"""Git by its command line. Only plumbing that leaves the user's index, HEAD, working tree and branch alone."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from schema.errors import SynthmillError
+
+REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_NAMESPACE")
+"""Set while a git hook runs: they would lead to another repository than the workspace's."""
+
+INPUTS = ("params.yaml", "dvc.lock")
+OUTPUTS = ("data/", "reports/")
+
+
+class GitError(SynthmillError):
+    """A git command that failed, with git's own words."""
+
+
+def git(root: Path, *arguments: str, text: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Runs git in `root` and gives what it printed. `text` goes to its standard input. Raises GitError with git's own words."""
+    if shutil.which("git") is None:
+        raise SynthmillError("git is not installed: install it, or run with --no-publish")
+    clean = {name: value for name, value in os.environ.items() if name not in REDIRECTS}
+    result = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *arguments],
+        input=text or "",
+        env={**clean, "LC_ALL": "C", **(env or {})},
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
+    if result.returncode:
+        raise GitError(f"git {arguments[0]} failed in {root}: {(result.stderr or result.stdout).strip()}")
+    return result.stdout
+
+
+def check_repository(root: Path) -> None:
+    """Raises SynthmillError unless `root` is the top of a git repository."""
+    try:
+        top = git(root, "rev-parse", "--show-toplevel").strip()
+    except GitError as error:
+        raise SynthmillError(
+            f"{root} is not a git repository: run `git init` and commit there, clone synthmill, or use --no-publish"
+        ) from error
+    if Path(top).resolve() != root.resolve():
+        raise SynthmillError(
+            f"{root} lies inside another git repository ({top}): clone synthmill into a folder of its own, or use --no-publish"
+        )
+
+
+def resolve(root: Path, name: str) -> str | None:
+    """The full object name of a revision, None where there is none."""
+    try:
+        return git(root, "rev-parse", "--quiet", "--verify", name).strip()
+    except GitError:
+        return None
+
+
+def head(root: Path) -> str:
+    """The commit that is checked out. Raises SynthmillError where there is none yet."""
+    check_repository(root)
+    commit = resolve(root, "HEAD^{commit}")
+    if commit is None:
+        raise SynthmillError(f"{root} has no commit yet: commit the code first (`git add -A && git commit`), or use --no-publish")
+    return commit
+
+
+def commit_time(root: Path, commit: str) -> int:
+    """Seconds since the epoch of the commit."""
+    return int(git(root, "show", "--no-patch", "--format=%ct", commit))
+
+
+def changed_files(root: Path) -> list[str]:
+    """Modified, staged and untracked files, but for params.yaml, which a build takes as it is, and what builds write."""
+    entries = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal").split("\0")
+    paths = [entry[3:] for entry in entries if entry]
+    return [path for path in paths if path not in INPUTS and not path.startswith(OUTPUTS)]
+
+
+def differs_from_head(root: Path, path: str) -> bool:
+    """Whether one file is not what HEAD has under its name."""
+    return bool(git(root, "status", "--porcelain=v1", "--no-renames", "--", path).strip())
+
+
+def identity(root: Path) -> dict[str, str]:
+    """Who commits and tags: git's settings, else synthmill itself. As environment variables for git."""
+
+    def setting(variable: str, key: str, default: str) -> str:
+        try:
+            return os.environ.get(variable) or git(root, "config", key).strip() or default
+        except GitError:
+            return default
+
+    name = setting("GIT_COMMITTER_NAME", "user.name", "synthmill")
+    email = setting("GIT_COMMITTER_EMAIL", "user.email", "synthmill@localhost")
+    return {
+        "GIT_COMMITTER_NAME": name,
+        "GIT_COMMITTER_EMAIL": email,
+        "GIT_AUTHOR_NAME": os.environ.get("GIT_AUTHOR_NAME") or name,
+        "GIT_AUTHOR_EMAIL": os.environ.get("GIT_AUTHOR_EMAIL") or email,
+    }

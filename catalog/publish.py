@@ -1,0 +1,222 @@
+"""Publishing: the bytes first, then the commit and the tag that name them, so that no tag ever points at bytes that cannot be had.
+
+Everything up to the one git transaction that makes branch and tag can be done again without harm, and after it there is
+nothing left to do: a run that was killed anywhere is finished by the same call. The release commit stands beside the
+user's branch; index, HEAD and working tree are never touched.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from catalog import folder as release_folder
+from catalog import git, store, sums, versions
+from schema.digest import sha256_file
+from schema.errors import IntegrityError, SynthmillError
+from schema.release import Release, check_name
+from schema.settings import root
+
+BUILD_AGAIN = "delete the folder and build it again"
+
+NOWHERE = "0" * 40
+"""In git's reference transactions: the reference must not exist yet."""
+
+
+def preflight(dataset: str) -> None:
+    """What would stop a publication, found before any work. Raises SynthmillError saying what to do."""
+    check_name(dataset)
+    where = root()
+    git.head(where)
+    branch = _current_branch(where)
+    if branch.startswith("releases/"):
+        raise SynthmillError(
+            f"the branch {branch} is checked out, which publishing writes: check out a branch of your own (`git switch main`)"
+        )
+    changed = git.changed_files(where)
+    if changed:
+        raise SynthmillError(
+            f"not everything is committed ({sums.some(changed)}), so a release could not say what code made it: "
+            "commit or stash it, or run with --no-publish"
+        )
+    store.remote_name(where)
+    remote = _git_remote()
+    if remote and remote not in git.git(where, "remote").split():
+        raise SynthmillError(
+            f"SYNTHMILL_GIT_REMOTE is {remote!r}, which is not a git remote here: add it with `git remote add`, or unset it"
+        )
+
+
+def publish(dataset: str) -> Release:
+    """Publishes data/releases/<dataset>; the release that is now there. Does nothing that was done before.
+
+    Raises SynthmillError where the bytes cannot be stored (a full disk, a remote out of reach) or another publication won,
+    IntegrityError where they are not what they should be; no tag is made then.
+    """
+    try:
+        release = released(dataset) or _publish(dataset)
+    except OSError as error:
+        raise SynthmillError(f"{dataset} was not published, nothing was tagged: {error}; put that right and run again") from error
+    push_git(release)
+    return release
+
+
+def _publish(dataset: str) -> Release:
+    where = root()
+    preflight(dataset)
+    folder = where / store.released_path(dataset)
+    tip = git.resolve(where, branch_of(dataset))
+    if is_outdated(dataset):
+        store.dvc(where, "repro", "--single-item", "--force", f"release@{dataset}")
+    if is_outdated(dataset):
+        raise SynthmillError(f"{folder} was not built for the releases that there are now: run `./mill run {dataset}` again")
+    release = release_folder.described(folder, git.head(where))
+    said = check_folder(folder, release)
+    check_graph(dataset)
+    push(dataset)
+    commit = write_commit(release)
+    verify_remote(release, commit, said)
+    return record(release, commit, tip)
+
+
+def branch_of(dataset: str) -> str:
+    return f"refs/heads/releases/{dataset}"
+
+
+def released(dataset: str) -> Release | None:
+    """The release that already has the version and the digests of the folder; None where publishing has something to do.
+
+    Raises SynthmillError where nothing was built.
+    """
+    said = release_folder.described(root() / store.released_path(dataset), code_commit="")
+    same = (known for known in versions.releases(dataset) if known.version == said.version and known.digests == said.digests)
+    return next(same, None)
+
+
+def is_outdated(dataset: str) -> bool:
+    """Whether the folder's version was decided without the releases that there are now, or its code was not committed."""
+    said = release_folder.provenance(root() / store.released_path(dataset))
+    last = versions.latest(dataset)
+    return said["previous"] != (last.version if last else None) or said["code"]["modified"]
+
+
+def check_folder(folder: Path, release: Release) -> dict[str, str]:
+    """{path: sha256} of the folder with SHA256SUMS itself. Raises IntegrityError where it is not whole."""
+    said = sums.check(folder, BUILD_AGAIN)
+    if release_folder.digests(folder) != release.digests:
+        raise IntegrityError(f"{folder} has other records or files than its provenance.json says: {BUILD_AGAIN}")
+    return {**said, sums.NAME: sha256_file(folder / sums.NAME)}
+
+
+def check_graph(dataset: str) -> None:
+    """Raises SynthmillError unless DVC agrees that the folder is what params.yaml and the code make."""
+    stage = f"release@{dataset}"
+    said = json.loads(store.dvc(root(), "status", "--json", "--with-deps", stage) or "{}")
+    # A stage that always runs says so as a bare word; what changed is said as a mapping.
+    changed = [f"{name}: {json.dumps(entry)}" for name, entries in said.items() for entry in entries if isinstance(entry, dict)]
+    if changed:
+        raise SynthmillError(f"the release of {dataset} is out of date ({sums.some(changed, 3)}): run `./mill run {dataset}` again")
+
+
+def push(dataset: str) -> None:
+    """Sends the release's bytes, and nothing else, to the remote."""
+    where = root()
+    store.dvc(where, "push", "--remote", store.remote_name(where), f"release@{dataset}")
+
+
+def write_commit(release: Release) -> str:
+    """The release commit, as yet under no name: HEAD's tree with this dataset's dvc.lock and params.yaml as used.
+
+    Its parents are HEAD and the dataset's previous release.
+    """
+    where = root()
+    head = git.head(where)
+    previous = versions.latest(release.dataset)
+    parents = [head, *([git.resolve(where, f"refs/tags/{previous.tag}^{{commit}}")] if previous else [])]
+    contents = {"dvc.lock": own_lock(where / "dvc.lock", release.dataset), "params.yaml": (where / "params.yaml").read_bytes().decode()}
+    with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git.git(where, "read-tree", "HEAD", env=index)
+        for path, text in contents.items():
+            blob = git.git(where, "hash-object", "-w", "--stdin", text=text).strip()
+            git.git(where, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=index)
+        tree = git.git(where, "write-tree", env=index).strip()
+    arguments = [word for parent in dict.fromkeys(parents) for word in ("-p", parent)]
+    message = f"Release {release.dataset} {release.version}\n"
+    return git.git(where, "commit-tree", tree, *arguments, text=message, env=git.identity(where)).strip()
+
+
+def own_lock(path: Path, dataset: str) -> str:
+    """dvc.lock with only the stages whose command names the dataset: the state of others is none of its release's business."""
+    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lock["stages"] = {name: stage for name, stage in lock["stages"].items() if dataset in stage["cmd"].split()}
+    return yaml.safe_dump(lock, sort_keys=False)
+
+
+def verify_remote(release: Release, commit: str, said: dict[str, str]) -> None:
+    """Reads every byte back from the remote by way of the commit. Raises SynthmillError or IntegrityError if any differs."""
+    found = store.stream(root(), commit, release.dataset, only_remote=True)
+    name = store.remote_name(root())
+    sums.compare(
+        said,
+        found,
+        f"what the DVC remote {name!r} holds of {release.tag}",
+        "its storage is damaged; mend it, or name another in SYNTHMILL_REMOTE",
+    )
+
+
+def record(release: Release, commit: str, tip: str | None) -> Release:
+    """Branch and tag in one transaction, which fails unless the branch is still at `tip` and there is no such tag.
+
+    Gives the release that is there afterwards: another run may have made the very same one.
+    """
+    where = root()
+    who = git.identity(where)
+    tagger = git.git(where, "var", "GIT_COMMITTER_IDENT", env=who).strip()
+    tag = f"object {commit}\ntype commit\ntag {release.tag}\ntagger {tagger}\n\n{versions.write_tag(release)}"
+    made = git.git(where, "mktag", text=tag).strip()
+    steps = [
+        "start",
+        f"update {branch_of(release.dataset)} {commit} {tip or NOWHERE}",
+        f"create refs/tags/{release.tag} {made}",
+        "prepare",
+        "commit",
+    ]
+    try:
+        git.git(where, "update-ref", "--stdin", text="".join(f"{step}\n" for step in steps))
+    except git.GitError as error:
+        won = released(release.dataset)
+        if won is None:
+            raise SynthmillError(
+                f"another publication of {release.dataset} got in first, so {release.tag} was not made: run again ({error})"
+            ) from error
+        return won
+    return release
+
+
+def push_git(release: Release) -> None:
+    """Sends branch and tag to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
+    remote = _git_remote()
+    if remote is None:
+        return
+    where = root()
+    branch = f"releases/{release.dataset}"
+    tip = git.resolve(where, f"refs/heads/{branch}")
+    if tip is not None and tip == git.resolve(where, f"refs/remotes/{remote}/{branch}"):
+        return
+    try:
+        git.git(where, "push", "--atomic", remote, f"refs/heads/{branch}", f"refs/tags/{release.tag}")
+    except git.GitError as error:
+        raise SynthmillError(f"{release.tag} is released here, but {remote} did not take it: run again when it can ({error})") from error
+
+
+def _git_remote() -> str | None:
+    return os.environ.get("SYNTHMILL_GIT_REMOTE") or None
+
+
+def _current_branch(where: Path) -> str:
+    """The name of the branch that is checked out, empty where HEAD is detached."""
+    name = git.resolve(where, "HEAD") and git.git(where, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    return "" if name in (None, "HEAD") else name

@@ -1,0 +1,116 @@
+"""Where the bytes of releases are: DVC's cache and remote, spoken to by DVC's command line and its public API."""
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from catalog import sums
+from catalog.folder import check_files_digest
+from catalog.git import REDIRECTS
+from schema.errors import SynthmillError
+from schema.release import Release
+from schema.settings import QUIET
+
+STREAM = Path(__file__).with_name("stream.py")
+
+
+def released_path(dataset: str) -> str:
+    return f"data/releases/{dataset}"
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Runs DVC in the workspace; what it printed. Raises SynthmillError with DVC's own words when it fails."""
+    command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
+    return _run(command, root, f"dvc {' '.join(arguments)}")
+
+
+def remote_name(root: Path) -> str:
+    """The DVC remote that releases go to: `SYNTHMILL_REMOTE`, else the default one. Raises SynthmillError if there is no such remote."""
+    wanted = os.environ.get("SYNTHMILL_REMOTE")
+    config = remotes(root)
+    name = wanted or config["core"].get("remote")
+    if name in config["remote"]:
+        return name
+    # A remote of the user's or the machine's own DVC settings is known to DVC alone.
+    lines = [line for line in dvc(root, "remote", "list").splitlines() if line.strip()]
+    known = {line.split()[0]: line.rstrip().endswith("(default)") for line in lines}
+    name = wanted or next((each for each, default in known.items() if default), None)
+    if name in known:
+        return name
+    raise SynthmillError(
+        f"{f'{name!r} is not a DVC remote' if name else 'no DVC remote is set'}, so a release could not be stored: add one with "
+        f"`dvc remote add --default NAME URL`, or name one in SYNTHMILL_REMOTE (there are: {', '.join(known) or 'none'})"
+    )
+
+
+def remotes(root: Path) -> dict[str, dict]:
+    """`core` and `remote` of the workspace's DVC settings, the local file over the committed one, relative paths made absolute."""
+    found: dict[str, dict] = {"core": {}, "remote": {}}
+    for name in ("config", "config.local"):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(root / ".dvc" / name, encoding="utf-8")
+        for section in parser.sections():
+            words = section.strip("'").split('"')
+            if words[0] == "core":
+                found["core"].update(parser[section])
+            elif words[0].strip() == "remote" and len(words) == 3:
+                found["remote"].setdefault(words[1], {}).update(parser[section])
+    for remote in found["remote"].values():
+        url = remote.get("url", "")
+        if url and "://" not in url:
+            remote["url"] = str((root / ".dvc" / Path(url).expanduser()).resolve())
+    return found
+
+
+def stream(root: Path, rev: str, dataset: str, to: Path | None = None, only_remote: bool = False) -> dict[str, str]:
+    """{path: sha256} of every file of a release at a git revision, hashed as it is read; with `to`, written there too.
+
+    `only_remote` leaves DVC's cache out: what comes is what anybody else would get.
+    Raises SynthmillError where the bytes cannot be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
+        config: dict = {"remote": remotes(root)["remote"]}
+        if only_remote:
+            config |= {"cache": {"dir": f"{scratch}/cache"}, "core": {"site_cache_dir": f"{scratch}/site"}}
+        ask = {
+            "repo": str(root),
+            "rev": rev,
+            "path": released_path(dataset),
+            "to": str(to) if to else None,
+            "remote": remote_name(root),
+            "config": config,
+        }
+        printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, f"reading {dataset} at {rev} from the store")
+    return {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
+
+
+def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> Path:
+    """A release's bytes in the folder `to`, empty or not there: read, checked against SHA256SUMS and the tag, then renamed.
+
+    Raises IntegrityError when they are not the released ones, SynthmillError when they cannot be had; `to` is then not there.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as scratch:
+        folder = Path(scratch) / to.name
+        folder.mkdir()
+        found = stream(root, f"refs/tags/{release.tag}", release.dataset, folder, only_remote)
+        found.pop(sums.NAME, None)
+        sums.compare(sums.read(folder), found, release.tag)
+        check_files_digest(folder, release)
+        os.replace(folder, to)
+    return to
+
+
+def _run(command: list[str], root: Path, what: str) -> str:
+    """Runs a program of this environment; what it printed. Raises SynthmillError with the last words of one that fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    clean = {name: value for name, value in os.environ.items() if name not in REDIRECTS}
+    result = subprocess.run(command, cwd=root, env={**QUIET, **clean, "PATH": path}, capture_output=True, text=True, check=False)
+    if result.returncode:
+        words = [line.removeprefix("ERROR: ") for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        raise SynthmillError(f"{what} failed: {'; '.join(words[-4:]) or f'exit code {result.returncode}'}")
+    return result.stdout

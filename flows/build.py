@@ -1,0 +1,207 @@
+"""Builds a dataset from its source to its tag: a task run a stage, the verdicts and the report on the run's page.
+
+python -m flows.build pneumonia [--no-publish]
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed, State
+
+from catalog.publish import preflight, publish
+from schema.digest import write_json
+from schema.errors import GateFailed, SynthmillError
+from schema.params import load
+from schema.settings import events_file, quieten, root
+from schema.verdict import Verdict
+from tasks.check import check
+from tasks.graph import could_now_measure, reproduce, stages, stale, title
+from tasks.stage import reports_folder, verdict_file
+
+HOURS = 3600
+KILLED = (-9, -15, 137, 143)
+"""Exit codes of a stage that was ended from outside: worth another try, since stages resume."""
+
+
+class StageFailed(SynthmillError):
+    """A stage ended with an error of its own; `code` is its exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _was_killed(_task, _run, state: State) -> bool:
+    return isinstance(error := state.result(raise_on_failure=False), StageFailed) and error.code in KILLED
+
+
+class Journal:
+    """What the run tells whoever watches it: events as they happen, and the outcome at the end, beside them."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.events = events_file()
+        folder = self.events.parent if self.events else root() / "data" / "logs" / dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "build.log"
+        self.outcome = folder / "outcome.json"
+        self.ran: dict[str, dict[str, Any]] = {}
+
+    def say(self, stage: str, state: str) -> None:
+        now = time.time()
+        entry = self.ran.setdefault(stage, {"stage": stage, "state": state, "started": now, "seconds": 0.0})
+        if state == "running":
+            entry["started"] = now
+        entry["state"] = state
+        entry["seconds"] = round(now - entry["started"], 1)
+        if self.events:
+            with self.events.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"time": now, "event": "stage", "stage": stage, "state": state}) + "\n")
+
+    def close(self, status: str, message: str = "", **more: Any) -> dict[str, Any]:
+        report = reports_folder(self.dataset) / "report" / "internal.html"
+        outcome = {
+            "dataset": self.dataset,
+            "status": status,
+            "version": None,
+            "release": None,
+            "report": str(report) if report.is_file() else None,
+            "stages": [{key: entry[key] for key in ("stage", "state", "seconds")} for entry in self.ran.values()],
+            "verdicts": verdict_rows(self.dataset),
+            "message": message,
+            "log": str(self.log),
+            **more,
+        }
+        write_json(self.outcome, outcome)
+        return outcome
+
+
+def verdict_rows(dataset: str) -> list[dict[str, Any]]:
+    """The verdicts as they lie there now, short enough for a table."""
+    keys = ("gate", "status", "value", "interval", "threshold", "direction", "required", "reason", "null")
+    found = [verdict_file(dataset, gate) for gate in load().panel]
+    return [{key: said[key] for key in keys} for path in found if path.is_file() for said in [Verdict.load(path).model_dump(mode="json")]]
+
+
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    timeout_seconds=12 * HOURS,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_was_killed,
+)
+def run_stage(stage: str, dataset: str, force: bool, journal: Journal) -> bool:
+    """Runs a stage in its own process if DVC finds it changed; whether it ran. Raises StageFailed with the stage's own words."""
+    name = title(stage, dataset)
+    journal.say(name, "running")
+    ran = reproduce(stage, journal.log, force)
+    if ran.code:
+        journal.say(name, "failed")
+        raise StageFailed(ran.message, ran.code)
+    journal.say(name, "done" if ran.changed else "unchanged")
+    get_run_logger().info("%s: %s", name, "done" if ran.changed else "did not change")
+    return ran.changed
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, timeout_seconds=1 * HOURS)
+def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
+    """Pushes the release's bytes, verifies them, tags them, and marks the model as released."""
+    from tasks.tracking import mark_released
+
+    journal.say("publish", "running")
+    try:
+        release = publish(dataset)
+        mark_released(dataset, json.loads((root() / "data" / "models" / dataset / "model.json").read_text())["digest"], release.tag)
+    except SynthmillError:
+        journal.say("publish", "failed")
+        raise
+    journal.say("publish", "done")
+    return release.model_dump(mode="json")
+
+
+@flow(name="build", flow_run_name="build {dataset}", persist_result=False, timeout_seconds=48 * HOURS, validate_parameters=True)
+def build(dataset: str, publish: bool = True) -> State:
+    """Brings a dataset up to date and publishes it if every required gate passed. Refusal is a failed run named `Refused`."""
+    quieten()
+    journal = Journal(dataset)
+    try:
+        outcome = _build(dataset, publish, journal)
+    except GateFailed as error:
+        outcome = journal.close("refused", str(error))
+    except (SynthmillError, OSError) as error:
+        journal.close("failed", str(error))
+        return Failed(message=str(error))
+    _show(dataset, outcome)
+    if outcome["status"] == "refused":
+        return Failed(name="Refused", message=outcome["message"])
+    return Completed(message=f"{outcome['status']} {outcome['version'] or ''}".strip())
+
+
+def _build(dataset: str, publishing: bool, journal: Journal) -> dict[str, Any]:
+    source = check(dataset)
+    if publishing:
+        preflight(dataset)
+    params = load()
+    waiting = stale(dataset, params, source)
+    for stage in stages(dataset, params):
+        if stage not in waiting:
+            journal.say(title(stage, dataset), "unchanged")
+            continue
+        gate = stage.removeprefix(f"gate@{dataset}-")
+        try:
+            run_stage(stage, dataset, could_now_measure(dataset, gate), journal)
+        except StageFailed as error:
+            if error.code == GateFailed.exit_code:
+                raise GateFailed(str(error)) from error
+            raise
+    folder = str(root() / "data" / "releases" / dataset)
+    if not publishing:
+        return journal.close("built", release=folder)
+    release = publish_release(dataset, journal)
+    return journal.close("released" if waiting else "unchanged", version=release["version"], release=folder)
+
+
+def _show(dataset: str, outcome: dict[str, Any]) -> None:
+    """Puts the verdicts, the report and the outcome on the run's page."""
+    rows = [
+        {
+            "gate": row["gate"],
+            "verdict": row["status"],
+            "required": "yes" if row["required"] else "no",
+            "excess": "" if row["value"] is None else f"{row['value']:.4f}",
+            "interval": "" if row["interval"] is None else "{:.4f} to {:.4f}".format(*row["interval"]),
+            "threshold": f"{row['threshold']:g}",
+            "reason": row["reason"],
+        }
+        for row in outcome["verdicts"]
+    ]
+    create_table_artifact(table=rows, key=f"{dataset}-verdicts", description=f"Verdicts of {dataset}")
+    if outcome["report"]:
+        create_link_artifact(link=Path(outcome["report"]).as_uri(), link_text="Privacy and quality report", key=f"{dataset}-report")
+    words = f"**{outcome['status']}** {outcome['version'] or ''}\n\n{outcome['message']}"
+    create_markdown_artifact(markdown=words, key=f"{dataset}-outcome", description=f"How the build of {dataset} ended")
+
+
+def main() -> None:
+    """Runs the flow here and exits as the outcome says: 0 released, built or unchanged, 3 refused, 1 failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("--no-publish", action="store_true", help="build and gate, publish nothing")
+    asked = parser.parse_args()
+    os.chdir(root())
+    build(asked.dataset, publish=not asked.no_publish, return_state=True)
+    status = json.loads(Journal(asked.dataset).outcome.read_text())["status"]
+    sys.exit({"refused": GateFailed.exit_code, "failed": 1}.get(status, 0))
+
+
+if __name__ == "__main__":
+    main()

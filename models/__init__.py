@@ -1,0 +1,1 @@
+"""The maths: torch and numpy. No files, no params.yaml, no orchestration."""

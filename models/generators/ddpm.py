@@ -1,0 +1,206 @@
+"""Denoising diffusion in pixel space, class-conditional, on diffusers' `UNet2DModel`.
+
+Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020 (arXiv:2006.11239): the forward process (eq. 4),
+the simple loss (eq. 14). Nichol, Dhariwal, "Improved DDPM", 2021 (arXiv:2102.09672): the cosine schedule (eq. 17).
+Salimans, Ho, "Progressive Distillation", 2022 (arXiv:2202.00512): v prediction (section 4).
+"""
+
+import copy
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from models.generators import Generator
+from schema.params import Sample, Section
+
+
+class Config(Section):
+    kind: Literal["ddpm"] = "ddpm"
+    channels: list[int] = Field(default=[16, 32, 64], min_length=1, description="feature maps at each resolution, the finest first")
+    layers_per_block: int = Field(default=1, ge=1)
+    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
+    schedule: Literal["squaredcos_cap_v2", "linear"] = Field(default="squaredcos_cap_v2", description="squaredcos_cap_v2 is the cosine one")
+    timesteps: int = Field(default=1000, ge=10)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0, description="peak learning rate; warm-up is linear and the decay a cosine to zero")
+    warmup: int = Field(default=50, ge=0, description="steps of warm-up")
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    mixed_precision: Literal["no", "bf16"] = Field(default="bf16", description="on a GPU only; a CPU always computes in float32")
+    checkpoint_every: int = Field(default=100, ge=1, description="steps between states from which a killed run resumes")
+    seed: int = Field(default=0, ge=0)
+
+
+class Plugin(Generator):
+    kind = "ddpm"
+    Config = Config
+    parts: ClassVar = {"unet": "UNet2DModel", "scheduler": "DDPMScheduler"}
+
+    def components(self):
+        return {"unet": self.unet, "scheduler": self.scheduler}
+
+    def adopt(self, components):
+        self.unet = components["unet"].to(self.device).eval().requires_grad_(False)
+        self.scheduler = components["scheduler"]
+
+    def fit(self, images, labels, resume, checkpoint, step):
+        import torch
+
+        config = self.config
+        torch.manual_seed(config.seed)
+        self.scheduler = self._build_scheduler()
+        unet = self._build_unet().to(self.device)
+        average = copy.deepcopy(unet).requires_grad_(False)
+        optimizer = torch.optim.AdamW(unet.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        done = 0
+        if resume is not None:
+            unet.load_state_dict(resume["unet"])
+            average.load_state_dict(resume["ema"])
+            optimizer.load_state_dict(resume["optimizer"])
+            rate.load_state_dict(resume["rate"])
+            done = resume["step"]
+        pixels = torch.from_numpy(images)
+        classes = torch.from_numpy(labels)
+        unet.train()
+        for number in range(done, config.steps):
+            index, noise, timesteps = self._draw(number, len(images))
+            clean = self._scale(pixels[index])
+            loss = self._loss(unet, clean, classes[index].to(self.device), noise.to(self.device), timesteps.to(self.device)).mean()
+            if not math.isfinite(loss.item()):
+                raise FloatingPointError(f"the loss is {loss.item()} at step {number}: lower train.lr ({config.lr:g}) and run again")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(unet.parameters(), config.max_grad_norm)
+            optimizer.step()
+            rate.step()
+            self._average(average, unet, number)
+            step(number + 1, {"loss": loss.item(), "grad_norm": norm.item(), "lr": rate.get_last_lr()[0]})
+            if (number + 1) % config.checkpoint_every == 0 or number + 1 == config.steps:
+                checkpoint(
+                    {
+                        "unet": unet.state_dict(),
+                        "ema": average.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "rate": rate.state_dict(),
+                        "step": number + 1,
+                    }
+                )
+        self.adopt({"unet": average, "scheduler": self.scheduler})
+
+    def sample(self, seeds, labels, plan: Sample):
+        import torch
+
+        scheduler = self._build_sampler(plan)
+        scheduler.set_timesteps(plan.steps, device=self.device)
+        # The noise is drawn on the CPU, so that a seed means the same image whatever the device.
+        generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        size = (self.shape.channels, self.shape.height, self.shape.width)
+        image = torch.stack([torch.randn(size, generator=generator) for generator in generators]).to(self.device)
+        image = image * scheduler.init_noise_sigma
+        classes = torch.from_numpy(np.asarray(labels)).to(self.device)
+        extra = {"eta": plan.eta} if plan.sampler == "ddim" else {}
+        with torch.inference_mode():
+            for timestep in scheduler.timesteps:
+                output = self._predict(self.unet, scheduler.scale_model_input(image, timestep), timestep.expand(len(seeds)), classes)
+                image = scheduler.step(output, timestep, image, generator=generators, **extra).prev_sample
+        return ((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+    def losses(self, images, labels, timesteps, seed):
+        import torch
+
+        result = np.empty((len(images), len(timesteps)))
+        with torch.inference_mode():
+            for column, timestep in enumerate(timesteps):
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + timestep)
+                for start in range(0, len(images), 256):
+                    clean = self._scale(torch.from_numpy(images[start : start + 256]))
+                    noise = torch.randn(clean.shape, generator=generator).to(self.device)
+                    classes = torch.from_numpy(labels[start : start + 256]).to(self.device)
+                    times = torch.full((len(clean),), timestep, device=self.device)
+                    result[start : start + 256, column] = self._loss(self.unet, clean, classes, noise, times).double().cpu().numpy()
+        return result
+
+    def _build_unet(self):
+        from diffusers import UNet2DModel
+
+        depth = len(self.config.channels)
+        # Attention only at the coarsest of the resolutions: it costs the square of the number of pixels.
+        attention = [False] * (depth - 1) + [depth > 1]
+        return UNet2DModel(
+            sample_size=(self.shape.height, self.shape.width),
+            in_channels=self.shape.channels,
+            out_channels=self.shape.channels,
+            layers_per_block=self.config.layers_per_block,
+            block_out_channels=tuple(self.config.channels),
+            down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
+            up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
+            norm_num_groups=math.gcd(8, *self.config.channels),
+            num_class_embeds=self.shape.classes,
+        )
+
+    def _build_scheduler(self):
+        from diffusers import DDPMScheduler
+
+        return DDPMScheduler(
+            num_train_timesteps=self.config.timesteps, beta_schedule=self.config.schedule, prediction_type=self.config.prediction
+        )
+
+    def _build_sampler(self, plan: Sample):
+        from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+        if plan.sampler == "dpm-solver++":
+            return DPMSolverMultistepScheduler.from_config(
+                self.scheduler.config, algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing"
+            )
+        if plan.sampler == "ddim":
+            return DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
+        return DDPMScheduler.from_config(self.scheduler.config)
+
+    def _rate(self, step: int) -> float:
+        """Share of the peak learning rate: linear warm-up, then half a cosine down to zero."""
+        if step < self.config.warmup:
+            return (step + 1) / self.config.warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - self.config.warmup) / max(1, self.config.steps - self.config.warmup)))
+
+    def _draw(self, step: int, n: int):
+        """The batch, noise and timesteps of a step, from the seed and the step alone: nothing to save when a run is stopped."""
+        import torch
+
+        size = self.config.batch_size
+        per_epoch = max(1, n // size)
+        epoch, position = divmod(step, per_epoch)
+        order = np.random.default_rng([self.config.seed, 1, epoch]).permutation(n)
+        index = torch.from_numpy(np.resize(order[position * size : (position + 1) * size], size))
+        generator = torch.Generator().manual_seed(int(np.random.default_rng([self.config.seed, 2, step]).integers(2**63)))
+        noise = torch.randn((size, self.shape.channels, self.shape.height, self.shape.width), generator=generator)
+        return index, noise, torch.randint(0, self.config.timesteps, (size,), generator=generator)
+
+    def _scale(self, pixels):
+        """uint8 N x H x W x C to float N x C x H x W in -1..1, on the device."""
+        return (pixels.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+
+    def _predict(self, unet, noisy, timesteps, classes):
+        import torch
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" and self.config.mixed_precision == "bf16"):
+            return unet(noisy, timesteps, class_labels=classes).sample.float()
+
+    def _loss(self, unet, clean, classes, noise, timesteps):
+        """Squared error of the prediction, a number for each image."""
+        noisy = self.scheduler.add_noise(clean, noise, timesteps)
+        target = noise if self.config.prediction == "epsilon" else self.scheduler.get_velocity(clean, noise, timesteps)
+        return (self._predict(unet, noisy, timesteps, classes) - target).square().mean(dim=(1, 2, 3))
+
+    def _average(self, average, unet, step: int) -> None:
+        """Exponential moving average of the weights, its decay rising from 0.1 so that the start is soon forgotten."""
+        import torch
+
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in zip(average.state_dict().values(), unet.state_dict().values(), strict=True):
+                mean.lerp_(now, 1 - decay)

@@ -1,0 +1,70 @@
+"""Digests, and writing a file so that it is either whole or not there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def sha256_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Digest of a JSON value in canonical form (sorted keys, no spaces): equal values, equal digests."""
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_pixels(image: "np.ndarray") -> str:
+    """Digest of an image's shape and pixels, whatever file format carried them. `image`: uint8, H x W or H x W x C."""
+    if image.dtype.name != "uint8":
+        raise ValueError(f"pixels must be uint8, not {image.dtype}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    head = "x".join(map(str, image.shape)).encode()
+    return sha256_bytes(head + b":" + image.tobytes())
+
+
+def sha256_set(digests: Iterable[str]) -> str:
+    """Digest of a multiset of digests: the order does not matter, the count does."""
+    return sha256_bytes("\n".join(sorted(digests)).encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes to a temporary name, flushes to the disk, then renames: a reader sees the whole file or none.
+
+    Raises OSError (a full disk, say) with nothing left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable JSON with a final newline, atomically. NaN and infinity are refused with ValueError."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,204 @@
+"""params.yaml as frozen, typed models: every knob that changes a result, and nothing else.
+
+Anything unknown, of the wrong type or impossible is refused before a stage starts, naming the path
+(`datasets.pneumonia.train.lr`), what was given, what is allowed, and the nearest known key.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schema.errors import UsageError
+from schema.record import SPLITS
+from schema.release import check_name
+from schema.settings import root
+
+
+class Section(BaseModel):
+    """A part of params.yaml. Unknown keys are refused and nothing can be changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginSection(BaseModel):
+    """The section of a plug-in: `kind` names it, and the plug-in's own `Config` checks the rest."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    def options(self) -> dict[str, Any]:
+        """All that was written in the section, as the plug-in's `Config` takes it."""
+        return self.model_dump()
+
+
+class GateConfig(Section):
+    """What the section of every gate holds; a gate's own `Config` adds its knobs."""
+
+    required: bool = Field(default=True, description="whether a release is refused unless this gate passes")
+    threshold: float = Field(allow_inf_nan=False, description="the bound that the excess over the null is judged against")
+
+
+class ImageFormat(Section):
+    height: int = Field(ge=8, le=1024)
+    width: int = Field(ge=8, le=1024)
+    channels: Literal[1, 3] = 1
+    fit: Literal["pad", "crop", "stretch"] = Field(default="pad", description="how an image of another shape is made to fit")
+
+
+class Split(Section):
+    """Shares of patients. `by: patient` hashes the salted patient id; `by: source` keeps the split that the source came with."""
+
+    by: Literal["patient", "source"] = "patient"
+    salt: str = "synthmill"
+    train: float = Field(default=0.7, gt=0, lt=1)
+    holdout: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = sum(getattr(self, split) for split in SPLITS)
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + holdout + test must be 1, not {total:g}")
+        return self
+
+
+class Ingest(Section):
+    source: PluginSection
+    image: ImageFormat
+    labels: list[str] = Field(min_length=1, description="the classes, in the order of their indices; any other label is refused")
+    split: Split = Split()
+    shard_size: int = Field(default=2048, ge=1)
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must differ from one another")
+        return self
+
+
+class Sample(Section):
+    """How the synthetic images are drawn. Image i is drawn from seed `base_seed + i` alone."""
+
+    n: int = Field(ge=1, description="how many images")
+    prevalence: Literal["train", "uniform"] = Field(default="train", description="class shares: as in the training images, or equal")
+    base_seed: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=64, ge=1, description="the fixed composition of a batch: part of the result")
+    shard_size: int = Field(default=512, ge=1)
+    sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
+    steps: int = Field(default=20, ge=1, le=1000)
+    eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
+
+    @model_validator(mode="after")
+    def _shards_hold_whole_batches(self) -> Self:
+        if self.shard_size % self.batch_size:
+            raise ValueError(f"shard_size ({self.shard_size}) must be a multiple of batch_size ({self.batch_size})")
+        return self
+
+
+class Report(Section):
+    pairs: int = Field(default=8, ge=1, le=64, description="how many synthetic images are shown beside their nearest training image")
+
+
+class Card(Section):
+    """What the dataset card says that cannot be measured."""
+
+    title: str
+    description: str
+    license: str = Field(description="SPDX identifier of the licence of the synthetic images")
+    modality: str
+    source_license: str = Field(description="licence of the real images")
+    citation: str = ""
+    creator: str = "synthmill"
+
+
+class Dataset(Section):
+    card: Card
+    ingest: Ingest
+    train: PluginSection
+    sample: Sample
+    gates: dict[str, dict[str, Any]]
+    report: Report = Report()
+
+
+class Params(Section):
+    build: list[str] = Field(description="the datasets that dvc.yaml has stages for: the keys of `datasets`")
+    panel: list[str] = Field(min_length=1, description="the gates that every dataset goes through, required or not")
+    datasets: dict[str, Dataset]
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        for name in self.datasets:
+            try:
+                check_name(name)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        if sorted(self.build) != sorted(self.datasets):
+            raise ValueError(f"build ({', '.join(self.build)}) must name the keys of datasets ({', '.join(self.datasets)})")
+        for name, dataset in self.datasets.items():
+            if sorted(dataset.gates) != sorted(self.panel):
+                raise ValueError(
+                    f"datasets.{name}.gates must have one section for each gate of the panel ({', '.join(self.panel)}), "
+                    f"not ({', '.join(dataset.gates)}); `required: false` keeps a gate that only informs"
+                )
+        return self
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset's params. Raises UsageError for a name that is not there, with the nearest one that is."""
+        check_name(name)
+        if name not in self.datasets:
+            raise UsageError(f"params.yaml has no dataset {name!r}{nearest(name, self.datasets)}; it has: {', '.join(self.datasets)}")
+        return self.datasets[name]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], value: Any, path: str) -> Model:
+    """`value` as a `model`. Raises UsageError with a line for each fault: where, what was given, what is allowed."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        lines = [_explain(model, fault, path) for fault in error.errors()]
+        raise UsageError("params.yaml is refused:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def load(path: Path | None = None) -> Params:
+    """Reads params.yaml of the workspace. Raises UsageError if it is missing, is not YAML, or says something impossible."""
+    path = path or root() / "params.yaml"
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing: run this in a checkout of synthmill, or set SYNTHMILL_ROOT") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not readable YAML: {error}") from None
+    return validate(Params, value, "")
+
+
+def _explain(model: type[BaseModel], fault: Any, path: str) -> str:
+    where = ".".join([*filter(None, [path]), *(str(part) for part in fault["loc"])]) or "params.yaml"
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key{nearest(str(fault['loc'][-1]), _keys_at(model, fault['loc'][:-1]))}"
+    if fault["type"] == "missing":
+        return f"{where}: missing"
+    given = "" if isinstance(fault["input"], dict | list | BaseModel) else f"{fault['input']!r} given; "
+    return f"{where}: {given}{fault['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """The known keys of the section that `loc` leads to."""
+    here: Any = model
+    for part in loc:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            here = here.model_fields[part].annotation
+        else:
+            arguments = getattr(here, "__args__", ())
+            here = arguments[-1] if arguments else None
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def nearest(given: str, known: Any) -> str:
+    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,94 @@
+"""A record, and the two Parquet layouts: real (stays inside) and synthetic (what is released)."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+SPLITS = ("train", "holdout", "test")
+"""train: members. holdout: non-members, never trained on, for attacks and nulls. test: judges utility."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image from a source. `image`: uint8, H x W (grey) or H x W x 3 (RGB), of any size; `patient` is what splits group by.
+
+    `split` is set only by a source that comes with its own split, else None and ingest decides.
+    `id` and `patient` are the source's own words: ingest replaces both by keyed digests before anything is written.
+    """
+
+    id: str
+    patient: str
+    image: np.ndarray
+    label: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What a source yields in place of a record that it could not read: counted and listed, never dropped in silence."""
+
+    id: str
+    reason: str
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Lossless PNG of uint8 pixels, H x W, H x W x 1 or H x W x 3. The same pixels always give the same bytes."""
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="PNG", optimize=False, compress_level=6)
+    return stream.getvalue()
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """uint8 pixels, H x W x C with C 1 or 3."""
+    image = np.asarray(Image.open(io.BytesIO(data)))
+    return image[:, :, None] if image.ndim == 2 else image
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""How Hugging Face datasets stores an `Image` feature."""
+
+REAL = pa.schema(
+    [
+        ("id", pa.string()),
+        ("patient", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        ("image", IMAGE),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+def synthetic_schema(labels: Sequence[str]) -> pa.Schema:
+    """The released layout, with the Arrow metadata by which `datasets` knows the image column and the class names.
+
+    `label` is the class index (ClassLabel), `label_name` the class in words; `seed` made the image; `sha256` is of its pixels.
+    """
+    features = {
+        "id": {"dtype": "string", "_type": "Value"},
+        "image": {"_type": "Image"},
+        "label": {"names": list(labels), "_type": "ClassLabel"},
+        "label_name": {"dtype": "string", "_type": "Value"},
+        "seed": {"dtype": "int64", "_type": "Value"},
+        "sha256": {"dtype": "string", "_type": "Value"},
+    }
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("image", IMAGE),
+            ("label", pa.int64()),
+            ("label_name", pa.string()),
+            ("seed", pa.int64()),
+            ("sha256", pa.string()),
+        ]
+    )
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

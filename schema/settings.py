@@ -1,0 +1,56 @@
+"""Where things are and how hard to work: all that cannot change a result comes from `SYNTHMILL_*` environment variables.
+
+Read afresh on each call, so that a test or a worker can set them at any time.
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where params.yaml, dvc.yaml, data/ and reports/ are."""
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Threads that wait for work sleep: spinning costs others their core, and on a shared machine a step its multiple in time.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Telemetry of the dependencies, all of it off, and threads that give way."""
+
+
+def root() -> Path:
+    """The workspace: `SYNTHMILL_ROOT`, or the checkout that this code stands in."""
+    return Path(os.environ.get("SYNTHMILL_ROOT") or ROOT).resolve()
+
+
+def data_root() -> Path | None:
+    """`SYNTHMILL_DATA`: the folder that relative source paths in params.yaml start from; None where it is not set."""
+    value = os.environ.get("SYNTHMILL_DATA")
+    return Path(value).expanduser().resolve() if value else None
+
+
+def device() -> str | None:
+    """`SYNTHMILL_DEVICE`: cpu, cuda, cuda:1, ...; None leaves the choice to the machine."""
+    return os.environ.get("SYNTHMILL_DEVICE") or None
+
+
+def inception_weights() -> Path | None:
+    """`SYNTHMILL_INCEPTION_WEIGHTS`: a local copy of pytorch-fid's Inception weights."""
+    value = os.environ.get("SYNTHMILL_INCEPTION_WEIGHTS")
+    return Path(value).expanduser() if value else None
+
+
+def events_file() -> Path | None:
+    """`SYNTHMILL_EVENTS`: where stages append their progress as JSON lines, for the command line to draw."""
+    value = os.environ.get("SYNTHMILL_EVENTS")
+    return Path(value) if value else None
+
+
+def quieten() -> None:
+    """Sets QUIET for this process and its children, unless the user did: before torch is imported, which reads it once."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)

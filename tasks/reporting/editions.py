@@ -1,0 +1,85 @@
+"""The public edition: built from the internal facts by naming what goes out, so that a fact added later stays inside until named here.
+
+Out never go: a real image, an id, a number that belongs to one image, a file's name or folder, evidence of an unknown shape.
+"""
+
+from typing import Any
+
+from tasks.reporting import evidence
+from tasks.reporting.facts import shares
+
+SMALL = 10
+"""Smaller counts of real images could point at people: a split that has one is rounded as a whole, lest it be got by subtraction."""
+
+VERDICT_FIELDS = (
+    *("gate", "status", "value", "interval", "threshold", "direction", "null", "n", "unit", "method", "reason"),
+    *("needs", "required", "config", "subject", "stands"),
+)
+
+
+def public(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of the public edition."""
+    return {
+        "format": facts["format"],
+        "edition": "public",
+        "dataset": facts["dataset"],
+        "decision": facts["decision"],
+        "gates": [_gate(gate) for gate in facts["gates"]],
+        "nearest": _nearest(facts["nearest"]),
+        "data": _data(facts["data"]),
+        "provenance": _provenance(facts["provenance"]),
+        "not_measured": facts["not_measured"],
+        "limits": facts["limits"],
+    }
+
+
+def _gate(gate: dict[str, Any]) -> dict[str, Any]:
+    out = evidence.publishable(gate["evidence"])
+    return {**{field: gate[field] for field in VERDICT_FIELDS}, "evidence": out, "means": evidence.means(out)}
+
+
+def _nearest(nearest: dict[str, Any]) -> dict[str, Any]:
+    """Quantiles that are not a single image's distance, in whole grey levels; how many lie in the tails, not where these begin."""
+    arms = ("synthetic", "holdout")
+    return {
+        "n": nearest["n"],
+        "quantiles": [{**row, **{arm: round(row[arm]) for arm in arms}} for row in nearest["quantiles"] if not row["pointwise"]],
+        "tails": [{**tail, "distance": None} for tail in nearest["tails"]],
+        "copies": nearest["copies"],
+        "histogram": _coarse(nearest["histogram"]),
+        "pairs": [],
+        "null_pairs": [],
+    }
+
+
+def _coarse(histogram: dict[str, Any]) -> dict[str, Any]:
+    """Half as many bins, shares to a tenth of a percent."""
+    edges = histogram["edges"]
+    merged = [*edges[:-1:2], edges[-1] if len(edges) % 2 else 2 * edges[-1] - edges[-2]]
+    rounded = {arm: [round(sum(histogram[arm][i : i + 2]), 3) for i in range(0, len(edges) - 1, 2)] for arm in ("synthetic", "holdout")}
+    return {"width": 2 * histogram["width"], "edges": merged, **rounded}
+
+
+def _data(data: dict[str, Any]) -> dict[str, Any]:
+    columns = {name: column if name == "synthetic" else _without_small(column) for name, column in data["columns"].items()}
+    return {"columns": columns, "rounded": columns != data["columns"]}
+
+
+def _without_small(column: dict[str, Any]) -> dict[str, Any]:
+    if not any(0 < count < SMALL for count in column["counts"].values()):
+        return column
+    counts = {label: _to_ten(count) for label, count in column["counts"].items()}
+    return {"images": sum(counts.values()), "patients": _to_ten(column["patients"]), "counts": counts, "shares": shares(counts)}
+
+
+def _to_ten(count: int) -> int:
+    return SMALL * ((count + SMALL // 2) // SMALL)
+
+
+def _provenance(provenance: dict[str, Any]) -> dict[str, Any]:
+    real = ("digest", "source_kind", "source_digest", "checks", "split_params")
+    return {
+        "real": {field: provenance["real"][field] for field in real},
+        "model": provenance["model"],
+        "synthetic": provenance["synthetic"],
+    }

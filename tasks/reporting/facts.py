@@ -1,0 +1,154 @@
+"""The graph of facts behind both editions: report.json. Every number of a page is looked up in it."""
+
+from typing import Any
+
+import numpy as np
+
+from schema.verdict import objections
+from tasks.reporting import evidence
+from tasks.reporting.gather import Workspace
+from tasks.reporting.nearest import Closest, Nearest, summary
+from tasks.reporting.wording import limits, not_measured
+
+FORMAT = "synthmill-report/1"
+
+
+def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
+    """Everything that is known about one dataset, for the internal edition. JSON values only, none of them NaN."""
+    facts = {
+        "format": FORMAT,
+        "edition": "internal",
+        "dataset": {
+            "name": workspace.name,
+            **workspace.params.card.model_dump(mode="json"),
+            "images": len(workspace.synthetic),
+            "image": workspace.ingest["image"],
+            "labels": workspace.ingest["labels"],
+        },
+        "decision": decision(workspace),
+        "gates": [gate(workspace, name) for name in workspace.verdicts],
+        "nearest": {
+            **summary(closest),
+            "pairs": pairs(workspace, closest, "synthetic"),
+            "null_pairs": pairs(workspace, closest, "holdout"),
+        },
+        "data": data(workspace),
+        "provenance": provenance(workspace),
+    }
+    facts["not_measured"] = not_measured(facts["gates"])
+    facts["limits"] = limits(facts)
+    return evidence.finite(evidence.without_paths(facts))
+
+
+def decision(workspace: Workspace) -> dict[str, Any]:
+    """Whether these bytes may leave, by the rules of the release stage: no gate objects, and no image is a real one.
+
+    An objection's `gate` is None where it is not a gate's.
+    """
+    required = [name for name, config in workspace.configs.items() if config["required"]]
+    found = {name: objections(verdict, name, workspace.configs[name], workspace.subject) for name, verdict in workspace.verdicts.items()}
+    against = [{"gate": name, "words": words} for name, words in found.items() if words is not None]
+    if workspace.copies:
+        words = f"Synthetic images that equal a real image, pixel for pixel: {workspace.copies}. The generator has memorised."
+        against.append({"gate": None, "words": words})
+    return {"releasable": not against, "copies": workspace.copies, "required": required, "objections": against}
+
+
+def gate(workspace: Workspace, name: str) -> dict[str, Any]:
+    """A verdict with what the page adds to it. A verdict that was never written has status None."""
+    verdict = workspace.verdicts[name]
+    config = workspace.configs[name]
+    if verdict is None:
+        return {
+            **dict.fromkeys(("status", "value", "interval", "direction", "null", "unit", "method"), None),
+            "gate": name,
+            "threshold": config["threshold"],
+            "required": config["required"],
+            "reason": "No verdict was written: this gate has not measured these images.",
+            "n": {},
+            "needs": [],
+            "evidence": {},
+            "means": {},
+            "config": config,
+            "subject": None,
+            "stands": False,
+        }
+    return {
+        **verdict.model_dump(mode="json"),
+        "means": evidence.means(verdict.evidence),
+        "stands": verdict.subject == workspace.subject and verdict.config == config and verdict.gate == name,
+    }
+
+
+def pairs(workspace: Workspace, closest: Closest, which: str) -> list[dict[str, Any]]:
+    """The closest images with their nearest training images, closest first."""
+    images = getattr(workspace, which)
+    found: Nearest = getattr(closest, which)
+    train = workspace.train
+    return [
+        {
+            "id": images.ids[i],
+            "label": images.classes[images.labels[i]],
+            "train_id": train.ids[found.index[i]],
+            "train_label": train.classes[train.labels[found.index[i]]],
+            "distance": float(found.distance[i]),
+            "mirrored": bool(found.mirrored[i]),
+        }
+        for i in closest.order(which)[: workspace.params.report.pairs]
+    ]
+
+
+def data(workspace: Workspace) -> dict[str, Any]:
+    """Counts and prevalence by class, of each real split and of the synthetic images."""
+    columns = {split: part["labels"] for split, part in workspace.ingest["splits"].items()}
+    columns["synthetic"] = workspace.samples["labels"]
+    return {
+        "columns": {
+            name: {
+                "images": sum(counts.values()),
+                "patients": workspace.ingest["splits"][name]["patients"] if name in workspace.ingest["splits"] else None,
+                "counts": counts,
+                "shares": shares(counts),
+            }
+            for name, counts in columns.items()
+        },
+        "rounded": False,
+    }
+
+
+def shares(counts: dict[str, int]) -> dict[str, float]:
+    total = max(sum(counts.values()), 1)
+    return {label: count / total for label, count in counts.items()}
+
+
+def provenance(workspace: Workspace) -> dict[str, Any]:
+    ingest, samples, model = workspace.ingest, workspace.samples, workspace.model
+    source, files = ingest["source"], ingest["source"].get("files")
+    loss = evidence.number(model.get("loss"))
+    return {
+        "real": {
+            "digest": ingest["digest"],
+            "source_kind": source.get("kind"),
+            "source_digest": source.get("digest"),
+            # Names of files can name people: only how many there are.
+            "source_files": len(files) if isinstance(files, list | dict) else files,
+            "records_in": ingest["counts"]["in"],
+            "records_out": ingest["counts"]["out"],
+            "quarantined": ingest["counts"]["quarantined"],
+            "checks": {"evaluated": ingest["checks"]["evaluated"], "failed": len(ingest["checks"]["failed"])},
+            "source_params": workspace.params.ingest.source.options(),
+            "split_params": workspace.params.ingest.split.model_dump(mode="json", exclude={"salt"}),
+        },
+        "model": {
+            "digest": model["digest"],
+            "kind": model["kind"],
+            "parameters": model["parameters"],
+            "loss": loss,
+            "params": model["params"],
+        },
+        "synthetic": {
+            "digest": samples["digest"],
+            "distinct_images": len(np.unique(workspace.synthetic.pixels.reshape(len(workspace.synthetic), -1), axis=0)),
+            "params": samples["params"],
+        },
+    }

@@ -1,0 +1,51 @@
+"""What the source holds right now, as one digest: ingest runs again when it changes, and only then.
+
+    python -m tasks.scan pneumonia
+
+The path of the data comes from the environment and so cannot be a dependency of the graph itself; this digest is one.
+Files are hashed once and again only when their size or time of change differs.
+"""
+
+import os
+from pathlib import Path
+
+from schema.digest import read_json, sha256_file, sha256_json, write_json
+from schema.params import load
+from schema.settings import root
+from tasks.ingest import check_source
+from tasks.progress import ticking
+from tasks.sources import Source
+from tasks.stage import main
+
+
+def scan_file(dataset: str) -> Path:
+    return root() / "data" / "sources" / f"{dataset}.json"
+
+
+def scan(dataset: str, source: Source) -> dict:
+    """{"kind", "digest", "files"}: of the source's section and, file by file, of its name and bytes, wherever the folder lies."""
+    memory = root() / "data" / "scratch" / "scan" / f"{dataset}.json"
+    known = read_json(memory) if memory.is_file() else {}
+    seen = {}
+    files = source.files()
+    with ticking("scan", "hashing files", len(files), "file") as ticker:
+        for path in files:
+            stat = path.stat()
+            mark = [stat.st_size, stat.st_mtime_ns]
+            before = known.get(str(path))
+            seen[str(path)] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
+            ticker.update()
+    if seen != known:
+        write_json(memory, seen)
+    top = os.path.commonpath([path.parent for path in files]) if files else ""
+    digest = sha256_json([source.config.model_dump(mode="json"), [[os.path.relpath(path, top), entry[2]] for path, entry in seen.items()]])
+    return {"kind": source.kind, "digest": digest, "files": len(files)}
+
+
+def run(dataset: str) -> None:
+    """Writes data/sources/<dataset>.json. Raises SynthmillError when the source is not there or has labels nobody declared."""
+    write_json(scan_file(dataset), scan(dataset, check_source(dataset, load().dataset(dataset).ingest)))
+
+
+if __name__ == "__main__":
+    main(run)

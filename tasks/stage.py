@@ -1,0 +1,70 @@
+"""What every stage has in common: how it is started, where its folders are, and how it ends when it cannot go on."""
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from schema.digest import sha256_json
+from schema.errors import SynthmillError
+from schema.settings import quieten, root
+
+
+def main(run: Callable[..., None]) -> None:
+    """Runs a stage with the command line's words as arguments; ends with one message and the error's exit code."""
+    quieten()
+    try:
+        run(*sys.argv[1:])
+    except SynthmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"error: the disk is full ({error.filename or root()}): free some space and run the same command again; what is whole is kept",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+def ingest_folder(dataset: str) -> Path:
+    return root() / "data" / "ingest" / dataset
+
+
+def model_folder(dataset: str) -> Path:
+    return root() / "data" / "models" / dataset
+
+
+def samples_folder(dataset: str) -> Path:
+    return root() / "data" / "samples" / dataset
+
+
+def reports_folder(dataset: str) -> Path:
+    return root() / "reports" / dataset
+
+
+def verdict_file(dataset: str, gate: str) -> Path:
+    return reports_folder(dataset) / "gates" / gate / "verdict.json"
+
+
+class Scratch:
+    """A folder for half-made results, named by the fingerprint of all that decides them: a rerun finds its own and no other.
+
+    DVC deletes an out before its stage runs, so what should survive a kill is kept here and moved when whole.
+    """
+
+    def __init__(self, stage: str, dataset: str, **decides: object) -> None:
+        self.fingerprint = sha256_json(decides)
+        self.folder = root() / "data" / "scratch" / stage / dataset / self.fingerprint[:16]
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def move_to(self, out: Path, made: Path | None = None) -> None:
+        """Makes the folder (or `made`, a folder in it) the stage's out in one rename, and drops all other scratch of the stage."""
+        if out.exists():
+            shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(made or self.folder, out)
+        shutil.rmtree(self.folder.parent, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""Trains the dataset's generator on the members and saves its weights; resumes after a kill from its last checkpoint.
+
+python -m tasks.train pneumonia
+"""
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+
+from schema.digest import read_json, write_bytes, write_json
+from schema.errors import SynthmillError
+from schema.params import Sample, load
+from schema.record import encode_png
+from tasks.progress import ticking
+from tasks.shards import manifest, real_images
+from tasks.stage import Scratch, ingest_folder, main, model_folder
+
+GRID = 8
+"""Images a side of the sample grid that is logged."""
+
+
+def run(dataset: str) -> None:
+    """Trains into data/models/<dataset>. Raises SynthmillError when the loss is not finite or the device is not there."""
+    from models.determinism import settle
+
+    settle()
+    from tasks import weights
+    from tasks.tracking import TrainingRun
+
+    section = load().dataset(dataset).train.options()
+    said = manifest(ingest_folder(dataset))
+    members = real_images(dataset, "train")["train"]
+    generator = weights.build(dataset, section, said)
+    params = generator.config.model_dump(mode="json")
+    scratch = Scratch("train", dataset, params=params, members=said["digest"])
+    state = _load_checkpoint(scratch.folder)
+    tracked = TrainingRun(
+        dataset,
+        _tracked_id(scratch.folder),
+        params,
+        {"synthmill.dataset": dataset, "synthmill.dataset_digest": said["digest"], "synthmill.members": str(len(members))},
+    )
+    write_json(scratch.folder / "mlflow.json", {"run_id": tracked.run_id})
+    recent: list[float] = state["losses"] if state else []
+    start = state["fit"]["step"] if state else 0
+    with ticking("train", "training", generator.config.steps, "step", done=start) as ticker:
+
+        def step(number: int, metrics: dict[str, float]) -> None:
+            recent.append(metrics["loss"])
+            del recent[:-100]
+            tracked.log(number, int(time.time() * 1000), metrics)
+            ticker.update(note=f"loss {np.mean(recent):.4f}")
+
+        def checkpoint(fit: dict) -> None:
+            _save_checkpoint(scratch.folder, {"fit": fit, "losses": list(recent)})
+
+        try:
+            generator.fit(members.pixels, members.labels, state["fit"] if state else None, checkpoint, step)
+        except FloatingPointError as error:
+            raise SynthmillError(str(error)) from None
+    if not recent:
+        recent = state["losses"]
+    out = scratch.folder / "model"
+    model = weights.save(generator, out, said["digest"], said["labels"], float(np.mean(recent)))
+    grid = scratch.folder / "grid.png"
+    write_bytes(grid, _grid(generator))
+    tracked.picture(grid)
+    tracked.finish(out, model["digest"])
+    scratch.move_to(model_folder(dataset), out)
+
+
+def _grid(generator) -> bytes:
+    """A PNG of GRID x GRID samples, the classes in columns."""
+    n = GRID * GRID
+    labels = np.arange(n, dtype=np.int64) % generator.shape.classes
+    images = generator.sample(np.arange(n), labels, Sample(n=n))
+    height, width, channels = images.shape[1:]
+    return encode_png(images.reshape(GRID, GRID, height, width, channels).swapaxes(1, 2).reshape(GRID * height, GRID * width, channels))
+
+
+def _load_checkpoint(folder: Path) -> dict | None:
+    import torch
+
+    path = folder / "checkpoint.pt"
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+
+
+def _save_checkpoint(folder: Path, state: dict) -> None:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    write_bytes(folder / "checkpoint.pt", stream.getvalue())
+
+
+def _tracked_id(folder: Path) -> str | None:
+    path = folder / "mlflow.json"
+    return read_json(path)["run_id"] if path.is_file() else None
+
+
+if __name__ == "__main__":
+    main(run)

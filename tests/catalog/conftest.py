@@ -1,0 +1,49 @@
+"""Real git and real DVC in a workspace of its own, with a home of its own; DVC takes a second a call, so what can be shared is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import release_workspace as rw
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> rw.Workspace:
+    """Built by DVC up to the release, not published. Copied, never used."""
+    top = tmp_path_factory.mktemp("template")
+    workspace = rw.build(top / "checkout", top / "home")
+    rw.commit(workspace)
+    workspace.dvc("repro", "--quiet")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def published(template, tmp_path_factory) -> rw.Workspace:
+    """The template, published as v1.0.0. Shared: only to be read."""
+    workspace = copy(template, tmp_path_factory.mktemp("published"))
+    workspace.publish()
+    return workspace
+
+
+@pytest.fixture
+def workspace(template, tmp_path, monkeypatch) -> rw.Workspace:
+    """A copy of the template that this process works in."""
+    return copy(template, tmp_path).adopt(monkeypatch)
+
+
+@pytest.fixture
+def released(published, tmp_path, monkeypatch) -> rw.Workspace:
+    """A copy of the published workspace that this process works in."""
+    return copy(published, tmp_path).adopt(monkeypatch)
+
+
+@pytest.fixture
+def reader(published, monkeypatch) -> rw.Workspace:
+    """The published workspace itself, for tests that only read."""
+    return published.adopt(monkeypatch)
+
+
+def copy(workspace: rw.Workspace, top: Path) -> rw.Workspace:
+    for name in ("checkout", "home"):
+        shutil.copytree(workspace.root.parent / name, top / name, symlinks=True)
+    return rw.Workspace(top / "checkout", top / "home")

@@ -1,0 +1,265 @@
+"""Publishing with real git and real DVC: killed anywhere, raced, without a remote; and what it must never touch."""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import release_workspace as rw
+
+from catalog import git, publish, store, sums, versions
+from schema.digest import read_json, write_json
+from schema.errors import IntegrityError, SynthmillError
+from schema.release import Release
+
+TAG = f"{rw.NAME}@v1.0.0"
+BRANCH = f"refs/heads/releases/{rw.NAME}"
+
+
+def refs(workspace: rw.Workspace) -> set[str]:
+    return set(workspace.git("for-each-ref", "--format=%(refname)").split())
+
+
+def stored(workspace: rw.Workspace) -> list[Path]:
+    return [path for path in (workspace.home / ".synthmill/store").rglob("*") if path.is_file()]
+
+
+def user_state(workspace: rw.Workspace) -> tuple:
+    """What is the user's own: index, HEAD, branch, and every file of the working tree but DVC's inner ones."""
+    inner = (workspace.root / ".git", workspace.root / ".dvc")
+    files = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file() and not path.is_relative_to(inner[0])}
+    kept = {path: data for path, data in files.items() if not path.is_relative_to(inner[1] / "tmp")}
+    return kept, [(workspace.root / ".git" / name).read_bytes() for name in ("index", "HEAD", "refs/heads/main")]
+
+
+def test_a_release_is_a_tag_on_a_commit_beside_the_branch_and_bytes_in_the_remote(reader):
+    release = versions.find(rw.NAME)
+    assert refs(reader) == {"refs/heads/main", BRANCH, f"refs/tags/{TAG}"}
+    assert reader.git("rev-parse", f"{TAG}^{{commit}}") == reader.git("rev-parse", BRANCH)
+    assert reader.git("rev-parse", f"{TAG}^1") == reader.git("rev-parse", "main") == release.code_commit
+    assert reader.git("diff", "--name-only", "main", TAG) == "dvc.lock"
+    assert reader.git("cat-file", "-t", TAG) == "tag"
+    said = read_json(reader.release / "provenance.json")
+    assert release.digests.model_dump() == said["digests"]
+    assert (release.version, release.images, release.labels) == ("v1.0.0", 12, {"normal": 6, "pneumonia": 6})
+    # Seven files and DVC's list of them; no shard of samples, nothing real.
+    assert len(stored(reader)) == 8
+
+
+def test_without_an_identity_it_is_synthmill_that_tags(reader):
+    assert "tagger synthmill <synthmill@localhost>" in reader.git("cat-file", "-p", TAG)
+
+
+def test_a_fresh_clone_gets_the_bytes_by_plain_dvc(reader, tmp_path):
+    reader.git("clone", "--quiet", str(reader.root), str(tmp_path / "clone"))
+    reader.dvc("get", ".", f"data/releases/{rw.NAME}", "--rev", TAG, "--out", str(tmp_path / "got"), cwd=tmp_path / "clone")
+    assert sums.files(tmp_path / "got") == sums.files(reader.release)
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "got", check=True)
+
+
+def test_killed_anywhere_and_run_again_it_ends_with_one_tag(workspace):
+    before = user_state(workspace)
+
+    def killed_at(step: str) -> bool:
+        quick = "publish.check_graph = lambda dataset: None"
+        return workspace.publish(f"{quick}\n{step} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)") == -signal.SIGKILL
+
+    assert killed_at("publish.record")
+    assert refs(workspace) == {"refs/heads/main"}
+    assert len(stored(workspace)) == 8, "the bytes are there before anything names them"
+    assert killed_at("publish.push_git")
+    assert refs(workspace) == {"refs/heads/main", BRANCH, f"refs/tags/{TAG}"}
+    tagged = workspace.git("rev-parse", TAG)
+    release = publish.publish(rw.NAME)
+    assert release.tag == TAG
+    assert workspace.git("rev-parse", TAG) == tagged
+    assert workspace.git("rev-list", "--count", f"main..{BRANCH}") == "1"
+    assert user_state(workspace) == before
+
+
+def test_the_next_version_stands_on_the_one_before_and_takes_params_as_used(released):
+    """Built from uncommitted code with --no-publish, then committed: publishing builds the release anew, so that it names the commit."""
+    (released.root / "new.py").write_text("")
+    with pytest.raises(SynthmillError, match=r"not everything is committed \(new\.py\)"):
+        publish.preflight(rw.NAME)
+    rw.write_samples(released.root, range(14))
+    released.edit_params(lambda section: section["sample"].update(n=14))
+    rw.judge(released)
+    released.dvc("repro", "--quiet")
+    assert read_json(released.release / "provenance.json")["code"]["modified"] is True
+    released.git("add", "new.py")
+    released.git("commit", "--quiet", "--message", "More code")
+    before = user_state(released)[1]
+
+    release = publish.publish(rw.NAME)
+
+    assert release.tag == f"{rw.NAME}@v1.1.0"
+    parents = released.git("rev-list", "--parents", "--max-count=1", release.tag).split()[1:]
+    assert parents == [released.git("rev-parse", "main"), released.git("rev-parse", f"{TAG}^{{commit}}")]
+    assert released.git("show", f"{release.tag}:params.yaml") == (released.root / "params.yaml").read_text().strip()
+    assert released.git("diff", "--name-only", "main") == "params.yaml"
+    assert user_state(released)[1] == before
+    said = read_json(released.release / "provenance.json")
+    assert said["code"] == said["code"] | {"modified": False, "commit": release.code_commit}
+    assert [each.version for each in versions.releases(rw.NAME)] == ["v1.0.0", "v1.1.0"]
+
+
+def test_a_remote_out_of_reach_leaves_no_tag(workspace):
+    (workspace.home / ".synthmill").write_text("a file where the store's folder should be")
+    with pytest.raises(SynthmillError, match=r"dvc push .* failed"):
+        publish.publish(rw.NAME)
+    assert refs(workspace) == {"refs/heads/main"}
+
+
+def test_a_full_disk_is_an_error_in_words(workspace):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(SynthmillError, match=r"dvc push .* failed"):
+            publish.push(rw.NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_the_remote_lost_or_garbled_is_found_by_reading_it_back(released):
+    release = versions.find(rw.NAME)
+    said = {**sums.read(released.release), sums.NAME: "0" * 64}
+    with pytest.raises(IntegrityError, match=r"the DVC remote 'store' holds of pneumonia@v1\.0\.0.*changed: SHA256SUMS\)"):
+        publish.verify_remote(release, BRANCH, said)
+    for path in stored(released):
+        path.unlink()
+    with pytest.raises(SynthmillError, match=r"reading pneumonia at .* from the store failed"):
+        publish.verify_remote(release, BRANCH, said)
+
+
+def test_a_release_folder_that_is_not_whole_is_not_published(workspace):
+    (workspace.release / "privacy/report.html").write_text("<p>All is well</p>")
+    with pytest.raises(IntegrityError, match=r"changed: privacy/report\.html\): delete the folder and build it again"):
+        publish.publish(rw.NAME)
+    (workspace.release / "provenance.json").unlink()
+    with pytest.raises(SynthmillError, match=r"there is no release in .*; build one with `./mill run pneumonia`"):
+        publish.publish(rw.NAME)
+
+
+def test_a_release_that_dvc_calls_stale_is_not_published(workspace):
+    workspace.edit_params(lambda section: section["gates"]["mia"].update(threshold=0.5))
+    with pytest.raises(SynthmillError, match=r"out of date .*datasets\.pneumonia\.gates.*run `./mill run pneumonia` again"):
+        publish.publish(rw.NAME)
+    assert refs(workspace) == {"refs/heads/main"}
+
+
+def described(workspace: rw.Workspace, **changes) -> Release:
+    said = read_json(workspace.release / "provenance.json")
+    fields = {name: said[name] for name in ("dataset", "version", "images", "labels", "digests", "gates")}
+    return Release(**fields | changes, code_commit=workspace.git("rev-parse", "HEAD"))
+
+
+def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
+    release = described(workspace)
+    first, second = publish.write_commit(release), publish.write_commit(release.model_copy(update={"version": "v1.0.1"}))
+    assert publish.record(release, first, tip=None) == release
+    tagged = workspace.git("rev-parse", TAG)
+    # The same release by another run: what is there already.
+    assert publish.record(release, second, tip=None) == release
+    # Another release, decided before the first was there.
+    write_json(workspace.release / "provenance.json", {**read_json(workspace.release / "provenance.json"), "version": "v1.0.1"})
+    with pytest.raises(SynthmillError, match=r"got in first, so pneumonia@v1\.0\.1 was not made: run again"):
+        publish.record(release.model_copy(update={"version": "v1.0.1"}), second, tip=None)
+    assert workspace.git("rev-parse", TAG) == tagged
+    assert refs(workspace) == {"refs/heads/main", BRANCH, f"refs/tags/{TAG}"}
+
+
+def test_a_version_decided_without_a_later_release_is_outdated(workspace):
+    assert not publish.is_outdated(rw.NAME)
+    other = described(workspace, digests={"records": "1" * 64, "files": "2" * 64})
+    publish.record(other, publish.write_commit(other), tip=None)
+    assert publish.is_outdated(rw.NAME)
+
+
+def test_the_commit_holds_only_the_locks_of_its_dataset(workspace):
+    lock = workspace.root / "dvc.lock"
+    lock.write_text(
+        lock.read_text()
+        + "  release@other:\n    cmd: python -m tasks.release other\n  gate@other-pneumonia:\n    cmd: python -m x other y\n"
+    )
+    commit = publish.write_commit(described(workspace))
+    assert "other" not in workspace.git("show", f"{commit}:dvc.lock")
+    assert f"release@{rw.NAME}" in workspace.git("show", f"{commit}:dvc.lock")
+
+
+def test_git_is_pushed_only_where_a_remote_is_named_and_a_killed_push_is_made_up_for(released, monkeypatch):
+    bare = released.home / "bare.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+    released.git("remote", "add", "origin", str(bare))
+    publish.publish(rw.NAME)
+    assert not git.git(bare, "for-each-ref")
+    monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "origin")
+    publish.preflight(rw.NAME)
+    publish.publish(rw.NAME)
+    assert set(git.git(bare, "for-each-ref", "--format=%(refname)").split()) == {BRANCH, f"refs/tags/{TAG}"}
+    shutil.move(bare, released.home / "moved.git")
+    assert publish.publish(rw.NAME).tag == TAG, "nothing is left to push"
+    released.git("update-ref", "-d", f"refs/remotes/origin/releases/{rw.NAME}")
+    with pytest.raises(SynthmillError, match=r"pneumonia@v1\.0\.0 is released here, but origin did not take it"):
+        publish.publish(rw.NAME)
+    monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "elsewhere")
+    with pytest.raises(SynthmillError, match="SYNTHMILL_GIT_REMOTE is 'elsewhere', which is not a git remote here"):
+        publish.preflight(rw.NAME)
+
+
+class TestPreflight:
+    def test_clean_or_with_edited_params_it_passes(self, workspace):
+        publish.preflight(rw.NAME)
+        workspace.edit_params(lambda section: section["sample"].update(steps=21))
+        publish.preflight(rw.NAME)
+
+    def test_each_kind_of_change_is_named_up_to_five(self, workspace):
+        (workspace.root / "requirements.lock").write_text("changed")
+        (workspace.root / "staged.py").write_text("")
+        workspace.git("add", "staged.py")
+        for number in range(4):
+            (workspace.root / f"untracked {number}.py").write_text("")
+        with pytest.raises(SynthmillError, match=r"and 1 more.*commit or stash it, or run with --no-publish") as found:
+            publish.preflight(rw.NAME)
+        assert "requirements.lock, staged.py, untracked 0.py, untracked 1.py, untracked 2.py" in str(found.value)
+
+    def test_no_git_program(self, workspace, monkeypatch):
+        monkeypatch.setenv("PATH", str(workspace.home))
+        with pytest.raises(SynthmillError, match="git is not installed"):
+            publish.preflight(rw.NAME)
+
+    def test_no_repository_then_no_commit(self, workspace):
+        shutil.rmtree(workspace.root / ".git")
+        with pytest.raises(SynthmillError, match="is not a git repository"):
+            publish.preflight(rw.NAME)
+        workspace.git("init", "--quiet")
+        with pytest.raises(SynthmillError, match="has no commit yet"):
+            publish.preflight(rw.NAME)
+
+    def test_a_folder_inside_another_repository(self, workspace):
+        shutil.rmtree(workspace.root / ".git")
+        subprocess.run(["git", "init", "--quiet", str(workspace.root.parent)], check=True)
+        with pytest.raises(SynthmillError, match="lies inside another git repository"):
+            publish.preflight(rw.NAME)
+
+    def test_the_release_branch_is_not_to_be_checked_out(self, workspace):
+        workspace.git("switch", "--quiet", "--create", f"releases/{rw.NAME}")
+        with pytest.raises(SynthmillError, match="check out a branch of your own"):
+            publish.preflight(rw.NAME)
+
+    def test_no_remote_to_store_in(self, workspace, monkeypatch):
+        monkeypatch.setenv("SYNTHMILL_REMOTE", "elsewhere")
+        with pytest.raises(SynthmillError, match=r"'elsewhere' is not a DVC remote.*there are: store"):
+            publish.preflight(rw.NAME)
+        (workspace.root / ".dvc/config.local").write_text("['remote \"elsewhere\"']\n    url = ../../there\n")
+        publish.preflight(rw.NAME)
+        assert store.remotes(workspace.root)["remote"]["elsewhere"]["url"] == str(workspace.root.parent / "there")
+
+    def test_a_hook_that_points_git_elsewhere_does_not(self, workspace, monkeypatch):
+        monkeypatch.setenv("GIT_DIR", str(workspace.home))
+        monkeypatch.setenv("GIT_INDEX_FILE", str(workspace.home / "index"))
+        publish.preflight(rw.NAME)
+        assert json.dumps(git.changed_files(workspace.root)) == "[]"

@@ -1,0 +1,17 @@
+"""What every test can ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real images: `SYNTHMILL_DATA`, or shared/data beside the checkout. Skips where there is none."""
+    folder = Path(os.environ.get("SYNTHMILL_DATA") or CHECKOUT.parent / "shared" / "data").resolve()
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"the real images are not at {folder}: set SYNTHMILL_DATA to run this test")
+    return folder

@@ -1,0 +1,144 @@
+"""What every gate promises, tested on each one that is found. A new file in tasks/gates/ is tested the moment it exists."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import tasks.gates
+from models.generators import Shape
+from models.generators.ddpm import Config, Plugin
+from schema.images import Images, RealImages
+from schema.plugins import find
+from schema.verdict import Status, Verdict
+from tasks import weights
+
+KINDS = sorted(find(tasks.gates))
+QUICK = {
+    "fd-domain": {"threshold": 0.3, "steps": 60, "bootstrap": 20},
+    "fid": {"threshold": 10.0},
+    "mia": {"threshold": 0.2, "timesteps": [5, 20], "bootstrap": 100},
+    "utility": {"threshold": -0.1, "steps": 60, "bootstrap": 100},
+}
+"""A quick config of each kind; one that is not here is tried with a threshold alone."""
+
+
+def blobs(n: int, seed: int) -> Images:
+    """Images of two classes: a bright spot left or right, on noise."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n, dtype=np.int64) % 2
+    x = np.arange(16)
+    centre = np.where(labels == 0, 5, 10) + random.normal(0, 1, n)
+    spot = 120 * np.exp(-(((x[None, None, :] - centre[:, None, None]) ** 2 + (x[None, :, None] - 8) ** 2) / 8))
+    pixels = np.clip(spot + random.normal(60, 20, (n, 16, 16)), 0, 255).astype(np.uint8)[..., None]
+    names = [f"{seed}-{k}" for k in range(n)]
+    return Images(pixels, labels, names, names, ["left", "right"])
+
+
+def noise(n: int) -> Images:
+    images = blobs(n, 99)
+    return Images(
+        np.random.default_rng(9).integers(0, 256, images.pixels.shape, dtype=np.uint8),
+        images.labels,
+        images.ids,
+        images.patients,
+        images.classes,
+    )
+
+
+@pytest.fixture(scope="module")
+def real() -> RealImages:
+    return RealImages(train=blobs(240, 1), holdout=blobs(120, 2), test=blobs(120, 3))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, real):
+    """A model that has seen next to nothing of the members, and so cannot give them away."""
+    folder = tmp_path_factory.mktemp("model")
+    generator = Plugin(Config(channels=[8, 16], steps=4, batch_size=8, timesteps=50), Shape(16, 16, 1, 2), torch.device("cpu"))
+    generator.fit(real.train.pixels, real.train.labels, None, lambda _: None, lambda *_: None)
+    weights.save(generator, folder, "digest", real.train.classes, 0.1)
+    return folder
+
+
+def gate(kind: str, model):
+    plugin = find(tasks.gates)[kind]
+    return plugin(plugin.Config(**QUICK.get(kind, {"threshold": 0.0})), model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reading_its_config_does_not_load_torch(kind):
+    module = find(tasks.gates)[kind].__module__
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_config_refuses_the_unknown_and_needs_a_threshold(kind):
+    config = find(tasks.gates)[kind].Config
+    with pytest.raises(ValidationError, match="tresh"):
+        config(threshold=0.1, tresh=1)
+    with pytest.raises(ValidationError, match="threshold"):
+        config()
+    for impossible in (float("nan"), float("inf")):
+        with pytest.raises(ValidationError, match="threshold"):
+            config(threshold=impossible)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_says_the_same_twice_and_the_verdict_survives_the_disk(kind, real, model, tmp_path):
+    synthetic = blobs(200, 4)
+    once, twice = (gate(kind, model).measure(real, synthetic) for _ in range(2))
+    assert once == twice
+    judged = gate(kind, model)
+    said = Verdict(
+        gate=kind,
+        status=judged.status(once),
+        threshold=judged.config.threshold,
+        direction=judged.direction,
+        method=judged.method,
+        required=True,
+        config=judged.config.model_dump(mode="json"),
+        subject={"real": "r", "synthetic": "s", "model": "m"},
+        **{name: getattr(once, name) for name in ("value", "interval", "null", "n", "unit", "reason", "evidence")},
+    )
+    said.save(tmp_path / "verdict.json")
+    assert Verdict.load(tmp_path / "verdict.json") == said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_like_the_real_ones_do_not_fail(kind, real, model):
+    """More images of the same distribution, that the model never saw: there is nothing to find."""
+    judged = gate(kind, model)
+    finding = judged.measure(real, blobs(200, 5))
+    assert judged.status(finding) is not Status.FAIL
+    if finding.value is not None:
+        low, high = finding.interval
+        assert low <= finding.value <= high
+        assert finding.null is not None
+
+
+@pytest.mark.parametrize("kind", ["fd-domain", "utility"])
+def test_noise_never_passes_a_quality_gate(kind, real, model):
+    judged = gate(kind, model)
+    assert judged.status(judged.measure(real, noise(200))) is Status.FAIL
+
+
+def test_fid_without_weights_is_insufficient_and_says_which_setting(real, model, monkeypatch):
+    monkeypatch.delenv("SYNTHMILL_INCEPTION_WEIGHTS", raising=False)
+    finding = gate("fid", model).measure(real, blobs(10, 6))
+    assert finding.status is Status.INSUFFICIENT
+    assert finding.needs == ("SYNTHMILL_INCEPTION_WEIGHTS",)
+
+
+def test_fid_refuses_weights_of_another_digest(real, model, monkeypatch, tmp_path):
+    from schema.errors import SynthmillError
+
+    other = tmp_path / "weights.pth"
+    other.write_bytes(b"not the weights")
+    monkeypatch.setenv("SYNTHMILL_INCEPTION_WEIGHTS", str(other))
+    with pytest.raises(SynthmillError, match="weights_sha256"):
+        gate("fid", model).measure(real, blobs(10, 6))

@@ -1,0 +1,156 @@
+"""What every generator promises, tested on each one that is found. A new file in models/generators/ needs an entry in TINY."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import models.generators
+from models.generators import Shape
+from schema.params import Sample
+from schema.plugins import find
+from tasks import weights
+
+TINY = {"ddpm": {"channels": [8, 16], "steps": 6, "batch_size": 4, "checkpoint_every": 3, "timesteps": 50, "warmup": 2, "seed": 3}}
+"""The smallest config of each kind that still goes through all of its code."""
+
+KINDS = sorted(find(models.generators))
+SHAPES = [Shape(16, 16, 1, 2), Shape(8, 16, 3, 3)]
+PLAN = Sample(n=4, batch_size=4, shard_size=4, steps=3)
+
+
+class Stopped(Exception):
+    """Stands for the kill."""
+
+
+def make(kind: str, shape: Shape = SHAPES[0]):
+    plugin = find(models.generators)[kind]
+    return plugin(plugin.Config(**TINY[kind]), shape, torch.device("cpu"))
+
+
+def images_of(shape: Shape, n: int = 12):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (n, shape.height, shape.width, shape.channels), dtype=np.uint8)
+    return pixels, np.arange(n, dtype=np.int64) % shape.classes
+
+
+def fitted(kind: str, shape: Shape = SHAPES[0], resume=None, stop_after: int | None = None):
+    """A generator trained to the end, and the last checkpoint before it was stopped, if it was."""
+    generator, kept = make(kind, shape), []
+
+    def step(number: int, _metrics) -> None:
+        if number == stop_after:
+            raise Stopped
+
+    try:
+        generator.fit(*images_of(shape), resume, lambda state: kept.append(torch_copy(state)), step)
+    except Stopped:
+        return generator, kept[-1]
+    return generator, None
+
+
+def torch_copy(state, folder=None):
+    """The state as it comes back from a file."""
+    import io
+
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    stream.seek(0)
+    return torch.load(stream, weights_only=True)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request):
+    return fitted(request.param)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reading_its_config_does_not_load_torch(kind):
+    module = find(models.generators)[kind].__module__
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_config_refuses_the_unknown_and_cannot_change(kind):
+    config = find(models.generators)[kind].Config
+    with pytest.raises(ValidationError, match="lrr"):
+        config(**TINY[kind], lrr=1)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        config(**TINY[kind], lr=-1)
+    with pytest.raises(ValidationError, match="frozen"):
+        config(**TINY[kind]).steps = 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(kind):
+    whole, _ = fitted(kind)
+    _, state = fitted(kind, stop_after=5)
+    resumed, _ = fitted(kind, resume=state)
+    for name, component in whole.components().items():
+        if isinstance(component, torch.nn.Module):
+            ours, theirs = component.state_dict(), resumed.components()[name].state_dict()
+            assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_it_draws_images_of_its_shape(kind, shape):
+    images = fitted(kind, shape)[0].sample(np.arange(4), np.zeros(4, dtype=np.int64), PLAN)
+    assert images.dtype == np.uint8
+    assert images.shape == (4, shape.height, shape.width, shape.channels)
+
+
+@pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
+def test_an_image_depends_on_its_own_seed_and_on_no_neighbour(trained, sampler):
+    plan = PLAN.model_copy(update={"sampler": sampler, "eta": 0.5})
+    labels = np.array([0, 1, 0, 1])
+    one = trained.sample(np.array([7, 8, 9, 10]), labels, plan)
+    two = trained.sample(np.array([11, 8, 12, 13]), labels, plan)
+    assert np.array_equal(one[1], two[1])
+    assert not np.array_equal(one[0], two[0])
+    assert np.array_equal(one, trained.sample(np.array([7, 8, 9, 10]), labels, plan))
+
+
+def test_losses_are_a_number_for_each_image_and_timestep(trained):
+    images, labels = images_of(trained.shape, 5)
+    losses = trained.losses(images, labels, [1, 25, 49], seed=0)
+    assert losses.shape == (5, 3)
+    assert np.isfinite(losses).all()
+    assert (losses > 0).all()
+    assert np.array_equal(losses[:, 1:2], trained.losses(images, labels, [25], seed=0))
+
+
+def test_it_comes_back_from_the_disk_and_plain_diffusers_can_load_it(trained, tmp_path):
+    import diffusers
+
+    weights.save(trained, tmp_path, "digest", ["a", "b"], 0.1)
+    again, _ = weights.open_model(tmp_path)
+    seeds, labels = np.arange(4), np.zeros(4, dtype=np.int64)
+    assert np.array_equal(again.sample(seeds, labels, PLAN), trained.sample(seeds, labels, PLAN))
+    for name, kind in trained.parts.items():
+        assert getattr(diffusers, kind).from_pretrained(tmp_path / name) is not None
+    assert list(tmp_path.rglob("*.safetensors"))
+
+
+def test_weights_with_a_flipped_byte_are_refused(trained, tmp_path):
+    from schema.errors import IntegrityError
+
+    weights.save(trained, tmp_path, "digest", ["a", "b"], 0.1)
+    file = next(tmp_path.rglob("*.safetensors"))
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(IntegrityError, match="not the ones"):
+        weights.open_model(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_that_is_not_finite_stops_the_training(kind):
+    plugin = find(models.generators)[kind]
+    generator = plugin(plugin.Config(**{**TINY[kind], "lr": 1e30, "warmup": 0, "steps": 40}), SHAPES[0], torch.device("cpu"))
+    with pytest.raises(FloatingPointError, match=r"lower train\.lr"):
+        generator.fit(*images_of(SHAPES[0]), None, lambda _: None, lambda *_: None)

@@ -1,0 +1,130 @@
+"""Sampling: killed and run again, harmed and run again, extended: the same bytes each time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from models.generators import Shape
+from models.generators.ddpm import Config, Plugin
+from schema.digest import read_json, write_json
+from tasks import sample, weights
+from tests.conftest import CHECKOUT
+
+PLAN = {"n": 40, "batch_size": 8, "shard_size": 8, "steps": 4, "base_seed": 5}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A workspace with a trained (a little) model of two classes, ready to sample."""
+    written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+    written["build"] = ["tiny"]
+    written["datasets"] = {"tiny": {**written["datasets"]["phantom-cxr"], "sample": PLAN}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(written))
+    write_json(
+        tmp_path / "data/ingest/tiny/manifest.json",
+        {
+            "labels": ["a", "b"],
+            "splits": {"train": {"labels": {"a": 30, "b": 10}}},
+            "image": {"height": 16, "width": 16, "channels": 1},
+            "shards": [],
+        },
+    )
+    generator = Plugin(Config(channels=[8, 16], steps=1, batch_size=4, timesteps=50), Shape(16, 16, 1, 2), torch.device("cpu"))
+    generator.fit(np.zeros((8, 16, 16, 1), np.uint8), np.arange(8) % 2, None, lambda _: None, lambda *_: None)
+    weights.save(generator, tmp_path / "data/models/tiny", "digest", ["a", "b"], 0.1)
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def outputs(workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((workspace / "data/samples/tiny").iterdir())}
+
+
+def start(workspace) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.sample", "tiny"],
+        cwd=CHECKOUT,
+        env={**os.environ, "SYNTHMILL_ROOT": str(workspace)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_bytes_of_an_undisturbed_run(workspace):
+    sample.run("tiny")
+    undisturbed = outputs(workspace)
+    assert len(undisturbed) == 2 * 5 + 1
+    running = start(workspace)
+    scratch = workspace / "data/scratch/sample/tiny"
+    deadline = time.monotonic() + 120
+    while len(list(scratch.glob("*/shard-*.json"))) < 2:
+        assert running.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    survivors = {path: path.stat().st_mtime_ns for path in scratch.glob("*/shard-*.json")}
+    assert 2 <= len(survivors) < 5
+    sample.run("tiny")
+    assert outputs(workspace) == undisturbed
+    kept = {path.name: stamp for path, stamp in survivors.items()}
+    now = {path.name: path.stat().st_mtime_ns for path in (workspace / "data/samples/tiny").glob("shard-*.json")}
+    assert all(now[name] == stamp for name, stamp in kept.items()), "a whole shard was drawn again"
+
+
+def test_a_shard_with_a_flipped_byte_is_drawn_again(workspace, monkeypatch):
+    sample.run("tiny")
+    undisturbed = outputs(workspace)
+    moved = []
+    monkeypatch.setattr(sample.Scratch, "move_to", lambda self, out: moved.append(self.folder))
+    sample.run("tiny")
+    monkeypatch.undo()
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(workspace))
+    shard = moved[0] / "shard-00001.parquet"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    sample.run("tiny")
+    assert outputs(workspace) == undisturbed
+
+
+def test_more_images_leave_the_earlier_ones_as_they_were(workspace):
+    sample.run("tiny")
+    before = outputs(workspace)
+    written = yaml.safe_load((workspace / "params.yaml").read_text())
+    written["datasets"]["tiny"]["sample"]["n"] = 51
+    (workspace / "params.yaml").write_text(yaml.safe_dump(written))
+    sample.run("tiny")
+    after = outputs(workspace)
+    assert all(after[name] == before[name] for name in before if name.endswith(".parquet"))
+    said = read_json(workspace / "data/samples/tiny/manifest.json")
+    assert said["n"] == sum(said["labels"].values()) == 51
+
+
+def test_a_full_disk_ends_in_one_message_and_leaves_no_half_shard(workspace, monkeypatch, capsys):
+    from tasks import stage
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(sys, "argv", ["sample", "tiny"])
+    with pytest.raises(SystemExit) as ended:
+        stage.main(sample.run)
+    assert ended.value.code == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert not list((workspace / "data").rglob("shard-*"))
+    assert not list((workspace / "data").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1000), (137, 1137)])
+def test_labels_keep_the_shares_and_depend_on_the_number_alone(first, last):
+    labels = sample.labels_of(first, last, np.array([3.0, 1.0, 0.0]))
+    assert np.array_equal(labels, sample.labels_of(0, 2000, np.array([3.0, 1.0, 0.0]))[first:last])
+    assert np.bincount(labels, minlength=3) == pytest.approx([750, 250, 0], abs=4)
