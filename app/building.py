@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from app import child
-from app.lock import workspace_lock
 from app.outcome import OUTCOME, Outcome, logs_folder, write_failure
 from app.progress import Board, Events
 from app.reading import full_name
@@ -25,6 +24,7 @@ def build(dataset: str, publish: bool = True, force: str | None = None) -> Outco
     """Builds, gates and publishes the dataset, or tells that nothing changed. Raises SynthmillError before any long work."""
     from schema.params import load
     from tasks import check, graph
+    from tasks.lock import workspace_lock
 
     source = check.check(dataset)
     params = load()
@@ -34,7 +34,7 @@ def build(dataset: str, publish: bool = True, force: str | None = None) -> Outco
         from catalog.publish import preflight
 
         preflight(dataset)
-    with workspace_lock() as lock:
+    with workspace_lock(say) as lock:
         if not forced and not graph.stale(dataset, params, source):
             outcome = nothing_changed(dataset, params.panel, publish)
             if outcome:

@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from typing import Annotated
 import typer
 
 from app.child import Stopped
-from app.words import COMMAND, examples, next_step, print_json, print_table, say, some
+from app.words import PROGRAM, examples, next_step, print_json, print_table, say, some
 from schema.errors import SynthmillError, UsageError
 from schema.settings import quieten, root
 
@@ -177,7 +178,7 @@ def get(
     if as_json:
         return print_json({"release": release.tag, "folder": str(folder)})
     print(f"{release.tag} is in {folder}")
-    next_step(f"verify {folder}")
+    next_step(f"verify {shlex.quote(str(folder))}")
 
 
 @verb("verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
@@ -247,7 +248,7 @@ def deploy(
         if not sys.stdin.isatty():
             raise UsageError("deploy changes what the server runs: say --yes")
         typer.confirm("Register them there?", abort=True, err=True)
-    register()
+    raise typer.Exit(register())
 
 
 def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -270,7 +271,7 @@ def main() -> None:
     quieten()
     sys.excepthook = unexpected
     try:
-        typer.main.get_command(app)(prog_name=Path(COMMAND).name)
+        typer.main.get_command(app)(prog_name=Path(PROGRAM).name)
     except SynthmillError as error:
         if os.environ.get("SYNTHMILL_TRACEBACK"):
             traceback.print_exc()

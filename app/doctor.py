@@ -12,7 +12,7 @@ from pathlib import Path
 from schema.errors import SynthmillError
 from schema.settings import QUIET, data_root, inception_weights, root
 
-SETTINGS = ("ROOT", "DATA", "DEVICE", "INCEPTION_WEIGHTS", "REMOTE", "EVENTS", "COMMAND", "TRACEBACK")
+SETTINGS = ("ROOT", "DATA", "DEVICE", "INCEPTION_WEIGHTS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND")
 """The SYNTHMILL_* variables that there are."""
 PACKAGES = ("dvc", "gto", "prefect", "mlflow", "great-expectations", "torch", "diffusers", "pyarrow", "pydantic")
 TIMEOUT = 60
@@ -85,6 +85,8 @@ def settings() -> list[Finding]:
     for name, value in sorted(os.environ.items()):
         if name.startswith("SYNTHMILL_"):
             short = name.removeprefix("SYNTHMILL_")
+            if short == "COMMAND":
+                continue  # ./mill sets it
             if short in SETTINGS:
                 findings.append(Finding(name, "ok", value))
             else:
@@ -131,7 +133,7 @@ def remote() -> list[Finding]:
 
 def _local_remote(name: str, folder: Path) -> Finding:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(nearest, os.W_OK):
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         return Finding("dvc remote", "fail", f"{name}: {folder} cannot be written", "give yourself write access, or name another remote")
     return Finding("dvc remote", "ok", f"{name} at {folder}{'' if folder.exists() else ', made by the first release'}")
 

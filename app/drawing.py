@@ -13,7 +13,7 @@ from rich.text import Text
 from app.progress import ENDED, RUNNING, Board, Row
 from app.words import duration
 
-STYLES = {"running": "bold", "done": "green", "unchanged": "dim", "failed": "bold red", "waiting": "dim"}
+STYLES = {"running": "bold", "done": "green", "unchanged": "dim", "refused": "bold red", "failed": "bold red", "waiting": "dim"}
 PLAIN_EVERY = 5.0
 """Seconds at least between two plain lines of one stage."""
 
@@ -91,7 +91,7 @@ class Lines:
 
 def _bar(row: Row) -> ProgressBar:
     if row.state in ENDED:
-        return ProgressBar(total=1, completed=0 if row.state == "failed" else 1, width=24)
+        return ProgressBar(total=1, completed=0 if row.state in ("refused", "failed") else 1, width=24)
     pulse = row.state == RUNNING and not row.total
     return ProgressBar(total=row.total or 1, completed=row.done, width=24, pulse=pulse)
 

@@ -98,10 +98,6 @@ def print_summary(outcome: Outcome) -> None:
     if outcome.verdicts:
         print()
         print_table(VERDICT_COLUMNS, verdict_rows(outcome.verdicts))
-    if outcome.status == "refused":
-        for verdict in outcome.verdicts:
-            if verdict.get("required", True) and verdict["status"] != "PASS":
-                print(f"\n{verdict['gate']}: {verdict['status']} · {verdict['reason']}")
     if outcome.status == "failed" and outcome.log:
         print(f"\nthe end of {outcome.log}:")
         print("\n".join(f"  {line}" for line in relevant_lines(Path(outcome.log))))

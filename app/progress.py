@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 RUNNING = "running"
-ENDED = ("done", "unchanged", "failed")
+ENDED = ("done", "unchanged", "refused", "failed")
 
 
 class Events:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-COMMAND = os.environ.get("SYNTHMILL_COMMAND", "synthmill")
-"""How the user called us, so that the commands that we name can be pasted."""
+PROGRAM = os.environ.get("SYNTHMILL_COMMAND", "synthmill")
+"""How the user called us."""
+COMMAND = shlex.quote(PROGRAM)
+"""The same for a shell, so that the commands that we name can be pasted."""
 
 STYLES = {"PASS": "green", "ok": "green", "FAIL": "red", "fail": "red", "failed": "red", "INSUFFICIENT": "yellow", "warn": "yellow"}
 

@@ -1,6 +1,6 @@
 """Builds a dataset from its source to its tag: a task run a stage, the verdicts and the report on the run's page.
 
-python -m flows.build pneumonia [--no-publish]
+python -m flows.build pneumonia [--no-publish] [--force-stage train@pneumonia]
 """
 
 import argparse
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from schema.settings import events_file, quieten, root
 from schema.verdict import Verdict
 from tasks.check import check
 from tasks.graph import could_now_measure, reproduce, stages, stale, title
+from tasks.lock import workspace_lock
 from tasks.stage import reports_folder, verdict_file
 
 HOURS = 3600
@@ -105,7 +107,7 @@ def run_stage(stage: str, dataset: str, force: bool, journal: Journal) -> bool:
     journal.say(name, "running")
     ran = reproduce(stage, journal.log, force)
     if ran.code:
-        journal.say(name, "failed")
+        journal.say(name, "refused" if ran.code == GateFailed.exit_code else "failed")
         raise StageFailed(ran.message, ran.code)
     journal.say(name, "done" if ran.changed else "unchanged")
     get_run_logger().info("%s: %s", name, "done" if ran.changed else "did not change")
@@ -129,12 +131,14 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
 
 
 @flow(name="build", flow_run_name="build {dataset}", persist_result=False, timeout_seconds=48 * HOURS, validate_parameters=True)
-def build(dataset: str, publish: bool = True) -> State:
+def build(dataset: str, publish: bool = True, force_stage: str | None = None) -> State:
     """Brings a dataset up to date and publishes it if every required gate passed. Refusal is a failed run named `Refused`."""
     quieten()
     journal = Journal(dataset)
     try:
-        outcome = _build(dataset, publish, journal)
+        # A build that the command line started was handed the lock that it holds.
+        with nullcontext() if journal.events else workspace_lock(get_run_logger().info):
+            outcome = _build(dataset, publish, force_stage, journal)
     except GateFailed as error:
         outcome = journal.close("refused", str(error))
     except (SynthmillError, OSError) as error:
@@ -146,19 +150,19 @@ def build(dataset: str, publish: bool = True) -> State:
     return Completed(message=f"{outcome['status']} {outcome['version'] or ''}".strip())
 
 
-def _build(dataset: str, publishing: bool, journal: Journal) -> dict[str, Any]:
+def _build(dataset: str, publishing: bool, force: str | None, journal: Journal) -> dict[str, Any]:
     source = check(dataset)
     if publishing:
         preflight(dataset)
     params = load()
-    waiting = stale(dataset, params, source)
+    waiting = [*stale(dataset, params, source), *filter(None, [force])]
     for stage in stages(dataset, params):
         if stage not in waiting:
             journal.say(title(stage, dataset), "unchanged")
             continue
         gate = stage.removeprefix(f"gate@{dataset}-")
         try:
-            run_stage(stage, dataset, could_now_measure(dataset, gate), journal)
+            run_stage(stage, dataset, stage == force or could_now_measure(dataset, gate), journal)
         except StageFailed as error:
             if error.code == GateFailed.exit_code:
                 raise GateFailed(str(error)) from error
@@ -196,9 +200,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--no-publish", action="store_true", help="build and gate, publish nothing")
+    parser.add_argument("--force-stage", help="a stage by its name in dvc.yaml, run again though nothing changed")
     asked = parser.parse_args()
     os.chdir(root())
-    build(asked.dataset, publish=not asked.no_publish, return_state=True)
+    build(asked.dataset, publish=not asked.no_publish, force_stage=asked.force_stage, return_state=True)
     status = json.loads(Journal(asked.dataset).outcome.read_text())["status"]
     sys.exit({"refused": GateFailed.exit_code, "failed": 1}.get(status, 0))
 

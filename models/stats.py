@@ -6,13 +6,14 @@ Scores: the higher, the more like a member.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 Interval = tuple[float, float]
 
 
 def auc(members: np.ndarray, non_members: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a member outscores a non-member, ties counted half (Mann-Whitney U / (n m))."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.concatenate([members, non_members]))
     n, m = len(members), len(non_members)
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))

@@ -89,6 +89,7 @@ class Sample(Section):
     shard_size: int = Field(default=512, ge=1)
     sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
     steps: int = Field(default=20, ge=1, le=1000)
+    guidance: float = Field(default=1.0, ge=0, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
     eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
 
     @model_validator(mode="after")

@@ -8,9 +8,9 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from PIL import Image, ImageOps
 
@@ -25,6 +25,9 @@ from tasks.progress import ticking
 from tasks.shards import write_table
 from tasks.sources import Source
 from tasks.stage import Scratch, ingest_folder, main, reports_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def open_source(dataset: str, params: Ingest) -> Source:
@@ -156,6 +159,8 @@ class Register:
 
 def run(dataset: str) -> None:
     """Ingests a dataset's source into data/ingest/<dataset>. Raises SynthmillError for what a person must put right."""
+    import pandas as pd
+
     from tasks.checks import check_manifest
 
     params = load().dataset(dataset).ingest
@@ -189,7 +194,7 @@ def run(dataset: str) -> None:
     scratch.move_to(ingest_folder(dataset))
 
 
-def _refuse_empty(dataset: str, rows: pd.DataFrame) -> None:
+def _refuse_empty(dataset: str, rows: "pd.DataFrame") -> None:
     for split in SPLITS:
         if not (rows["split"] == split).any():
             raise SynthmillError(
@@ -197,7 +202,9 @@ def _refuse_empty(dataset: str, rows: pd.DataFrame) -> None:
             )
 
 
-def _manifest(dataset, params: Ingest, source: dict, rows: pd.DataFrame, quarantined: list[dict], checks: dict, shards: list[dict]) -> dict:
+def _manifest(
+    dataset, params: Ingest, source: dict, rows: "pd.DataFrame", quarantined: list[dict], checks: dict, shards: list[dict]
+) -> dict:
     reasons = Counter(entry["reason"] for entry in quarantined)
     splits = {}
     for split in SPLITS:

@@ -7,6 +7,7 @@ Files are hashed once and again only when their size or time of change differs.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from schema.digest import read_json, sha256_file, sha256_json, write_json
@@ -22,19 +23,18 @@ def scan_file(dataset: str) -> Path:
     return root() / "data" / "sources" / f"{dataset}.json"
 
 
-def scan(dataset: str, source: Source) -> dict:
+def scan(dataset: str, source: Source, tick: Callable[[], None] = lambda: None) -> dict:
     """{"kind", "digest", "files"}: of the source's section and, file by file, of its name and bytes, wherever the folder lies."""
     memory = root() / "data" / "scratch" / "scan" / f"{dataset}.json"
     known = read_json(memory) if memory.is_file() else {}
     seen = {}
     files = source.files()
-    with ticking("scan", "hashing files", len(files), "file") as ticker:
-        for path in files:
-            stat = path.stat()
-            mark = [stat.st_size, stat.st_mtime_ns]
-            before = known.get(str(path))
-            seen[str(path)] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
-            ticker.update()
+    for path in files:
+        stat = path.stat()
+        mark = [stat.st_size, stat.st_mtime_ns]
+        before = known.get(str(path))
+        seen[str(path)] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
+        tick()
     if seen != known:
         write_json(memory, seen)
     top = os.path.commonpath([path.parent for path in files]) if files else ""
@@ -44,7 +44,9 @@ def scan(dataset: str, source: Source) -> dict:
 
 def run(dataset: str) -> None:
     """Writes data/sources/<dataset>.json. Raises SynthmillError when the source is not there or has labels nobody declared."""
-    write_json(scan_file(dataset), scan(dataset, check_source(dataset, load().dataset(dataset).ingest)))
+    source = check_source(dataset, load().dataset(dataset).ingest)
+    with ticking("scan", "hashing files", len(source.files()), "file") as ticker:
+        write_json(scan_file(dataset), scan(dataset, source, ticker.update))
 
 
 if __name__ == "__main__":

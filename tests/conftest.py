@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from schema.settings import quieten
+
+quieten()
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

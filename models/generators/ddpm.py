@@ -32,6 +32,8 @@ class Config(Section):
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     mixed_precision: Literal["no", "bf16"] = Field(default="bf16", description="on a GPU only; a CPU always computes in float32")
     checkpoint_every: int = Field(default=100, ge=1, description="steps between states from which a killed run resumes")
+    class_balance: bool = Field(default=True, description="every batch holds the classes in equal shares, for the rare ones' sake")
+    class_dropout: float = Field(default=0.0, ge=0, lt=1, description="share of images whose class is withheld, for guidance when sampling")
     seed: int = Field(default=0, ge=0)
 
 
@@ -67,10 +69,12 @@ class Plugin(Generator):
         pixels = torch.from_numpy(images)
         classes = torch.from_numpy(labels)
         unet.train()
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)] if config.class_balance else [np.arange(len(labels))]
         for number in range(done, config.steps):
-            index, noise, timesteps = self._draw(number, len(images))
+            index, noise, timesteps, withheld = self._draw(number, groups)
             clean = self._scale(pixels[index])
-            loss = self._loss(unet, clean, classes[index].to(self.device), noise.to(self.device), timesteps.to(self.device)).mean()
+            shown = torch.where(withheld, self.shape.classes, classes[index]).to(self.device)
+            loss = self._loss(unet, clean, shown, noise.to(self.device), timesteps.to(self.device)).mean()
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"the loss is {loss.item()} at step {number}: lower train.lr ({config.lr:g}) and run again")
             optimizer.zero_grad(set_to_none=True)
@@ -106,7 +110,7 @@ class Plugin(Generator):
         extra = {"eta": plan.eta} if plan.sampler == "ddim" else {}
         with torch.inference_mode():
             for timestep in scheduler.timesteps:
-                output = self._predict(self.unet, scheduler.scale_model_input(image, timestep), timestep.expand(len(seeds)), classes)
+                output = self._guided(scheduler.scale_model_input(image, timestep), timestep.expand(len(seeds)), classes, plan.guidance)
                 image = scheduler.step(output, timestep, image, generator=generators, **extra).prev_sample
         return ((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
@@ -140,7 +144,8 @@ class Plugin(Generator):
             down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
             up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
             norm_num_groups=math.gcd(8, *self.config.channels),
-            num_class_embeds=self.shape.classes,
+            # The last one stands for a class that is withheld.
+            num_class_embeds=self.shape.classes + 1,
         )
 
     def _build_scheduler(self):
@@ -167,18 +172,22 @@ class Plugin(Generator):
             return (step + 1) / self.config.warmup
         return 0.5 * (1 + math.cos(math.pi * (step - self.config.warmup) / max(1, self.config.steps - self.config.warmup)))
 
-    def _draw(self, step: int, n: int):
-        """The batch, noise and timesteps of a step, from the seed and the step alone: nothing to save when a run is stopped."""
+    def _draw(self, step: int, groups: list[np.ndarray]):
+        """Batch, noise, timesteps and withheld classes of a step, from the seed and the step alone: nothing to save when a run is
+        stopped. The groups take turns in a batch, and each is gone through whole, in a new order each time."""
         import torch
 
         size = self.config.batch_size
-        per_epoch = max(1, n // size)
-        epoch, position = divmod(step, per_epoch)
-        order = np.random.default_rng([self.config.seed, 1, epoch]).permutation(n)
-        index = torch.from_numpy(np.resize(order[position * size : (position + 1) * size], size))
+        turns, places = np.divmod(np.arange(step * size, (step + 1) * size), len(groups))
+        index = np.empty(size, dtype=np.int64)
+        for place, group in enumerate(groups):
+            epochs, positions = np.divmod(turns[places == place], len(group))
+            orders = {epoch: np.random.default_rng([self.config.seed, 1, place, epoch]).permutation(group) for epoch in np.unique(epochs)}
+            index[places == place] = [orders[epoch][position] for epoch, position in zip(epochs, positions, strict=True)]
         generator = torch.Generator().manual_seed(int(np.random.default_rng([self.config.seed, 2, step]).integers(2**63)))
         noise = torch.randn((size, self.shape.channels, self.shape.height, self.shape.width), generator=generator)
-        return index, noise, torch.randint(0, self.config.timesteps, (size,), generator=generator)
+        timesteps = torch.randint(0, self.config.timesteps, (size,), generator=generator)
+        return torch.from_numpy(index), noise, timesteps, torch.rand(size, generator=generator) < self.config.class_dropout
 
     def _scale(self, pixels):
         """uint8 N x H x W x C to float N x C x H x W in -1..1, on the device."""
@@ -189,6 +198,17 @@ class Plugin(Generator):
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" and self.config.mixed_precision == "bf16"):
             return unet(noisy, timesteps, class_labels=classes).sample.float()
+
+    def _guided(self, noisy, timesteps, classes, weight: float):
+        """Classifier-free guidance: the prediction with the class moved away from the one without (Ho and Salimans 2022,
+        arXiv:2207.12598, eq. 6, with weight 1 + w); a weight of 1 is the plain prediction."""
+        import torch
+
+        shown = self._predict(self.unet, noisy, timesteps, classes)
+        if weight == 1:
+            return shown
+        withheld = self._predict(self.unet, noisy, timesteps, torch.full_like(classes, self.shape.classes))
+        return withheld + weight * (shown - withheld)
 
     def _loss(self, unet, clean, classes, noise, timesteps):
         """Squared error of the prediction, a number for each image."""

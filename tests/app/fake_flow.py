@@ -59,7 +59,9 @@ def main(scenario: str) -> None:
         verdict = {**VERDICT, "status": "PASS", "value": 0.0123, "interval": [-0.01, 0.03]}
         outcome("released", version="v1.2.0", release="data/releases/x", report="reports/x/report/internal.html", verdicts=[verdict])
     elif scenario == "refused":
-        outcome("refused", verdicts=[VERDICT], message="mia: FAIL", report="reports/x/report/internal.html")
+        outcome(
+            "refused", verdicts=[VERDICT], message="1 of 4 gates object\n  mia: FAIL · told apart", report="reports/x/report/internal.html"
+        )
         sys.exit(3)
     elif scenario == "failed":
         print("INFO noise\n\x1b[31merror: image 7 is torn: mend it\x1b[0m\n22:03:09.292 | ERROR | it was torn", flush=True)

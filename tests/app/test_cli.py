@@ -105,8 +105,8 @@ def test_check_tells_every_fault_and_exits_as_the_first(inside, workspace):
     code, out, _ = inside("check", "--json")
     found = {each["check"]: each for each in json.loads(out)}
     assert code == 2
-    assert "datasets.phantom-cxr.train.lr" in found["params"]["detail"]
-    assert found["git and store"]["status"] == "fail"
+    assert "datasets.phantom-cxr.train.lr" in found["params, source, space"]["detail"]
+    assert found["git, store"]["status"] == "fail"
 
 
 def test_the_report_is_found_or_the_way_to_it_named(inside, workspace):

@@ -49,7 +49,7 @@ def test_a_refusal_exits_with_3_and_names_gate_number_and_threshold(inside):
     code, out, _ = inside("run", scenario="refused")
     assert code == 3
     assert "refused: nothing was published" in out
-    assert "mia: FAIL · Members are told from non-members." in out
+    assert "  mia: FAIL · told apart\n" in out
     assert "0.0917" in out
     assert "≤ 0.05" in out
 

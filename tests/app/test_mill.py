@@ -15,7 +15,7 @@ STAND_IN = """#!/bin/sh
 # python, as far as mill uses it: `-m venv` makes an environment whose python is this file again.
 case "$*" in
     *_base_executable*) echo "$FAKE"; exit ;;
-    -c*) exec {python} "$@" ;;
+    -c*) exec "{python}" "$@" ;;
     "-P -m app.cli"*) echo "ran: $*"; exit ;;
 esac
 echo "$2" >>"$ASKED"
@@ -134,7 +134,9 @@ def test_of_two_first_starts_one_sets_up_and_the_other_waits(checkout, environme
 def test_a_set_up_that_was_killed_is_done_again(mill, checkout, environment):
     process = subprocess.Popen([str(checkout / "mill"), "list"], env=environment | {"UV_TAKES": "1"}, stderr=subprocess.PIPE, text=True)
     note = checkout / "asked"
+    deadline = time.monotonic() + 30
     while not note.exists() or "uv" not in note.read_text():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
     process.wait()

@@ -1,11 +1,10 @@
 """One build at a time in a workspace."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.words import say
 from schema.errors import SynthmillError
 from schema.settings import root
 
@@ -15,8 +14,8 @@ def lock_file() -> Path:
 
 
 @contextmanager
-def workspace_lock() -> Iterator[int]:
-    """Holds the workspace, waiting for another run to end first. Yields the locked descriptor.
+def workspace_lock(say: Callable[[str], object] = print) -> Iterator[int]:
+    """Holds the workspace, waiting for another run to end first, which `say` is told. Yields the locked descriptor.
 
     The lock belongs to the open file: a build that is given the descriptor keeps the workspace even if its command line
     is killed. Raises SynthmillError where the workspace is no DVC repository.

@@ -1,0 +1,142 @@
+"""The whole chain, for real, on a few phantoms: released, unchanged, refused, mended, and the same bytes from `dvc repro` alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import CHECKOUT
+
+TINY = {
+    "ingest": {"source": {"kind": "phantom", "n": 300, "seed": 3, "size": 32}, "image": {"height": 16, "width": 16, "channels": 1}},
+    "train": {"kind": "ddpm", "channels": [8, 16], "steps": 20, "batch_size": 16, "warmup": 2, "timesteps": 50},
+    "sample": {"n": 96, "batch_size": 32, "shard_size": 64, "steps": 3},
+    "report": {"pairs": 4},
+    "gates": {
+        "fid": {"required": False, "threshold": 1000.0},
+        "fd-domain": {"threshold": 1e6, "steps": 20, "bootstrap": 20},
+        "utility": {"threshold": -5.0, "steps": 10, "bootstrap": 100},
+        "mia": {"threshold": 0.5, "timesteps": [5, 20], "bootstrap": 100},
+    },
+}
+GATES = ["gate fid", "gate fd-domain", "gate utility", "gate mia"]
+
+
+class Workspace:
+    """A clone of the checkout that builds one tiny dataset, with a home folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "clone"
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, check=True
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (CHECKOUT / name).is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(CHECKOUT / name, self.folder / name)
+        written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+        tiny = {"card": written["datasets"]["phantom-cxr"]["card"], **TINY}
+        tiny["ingest"] = {**tiny["ingest"], "labels": ["normal", "opacity"]}
+        self.params = {"build": ["tiny"], "panel": written["panel"], "datasets": {"tiny": tiny}}
+        self.write_params()
+        self.call("git", "init", "-q", "-b", "main")
+        self.call("git", "add", "-A")
+        self.call("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "tiny")
+
+    def write_params(self) -> None:
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params, sort_keys=False))
+
+    def environment(self) -> dict[str, str]:
+        """Only what a person's shell would have, so that nothing of this test run or its user leaks in."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNTHMILL_", "PREFECT_", "MLFLOW_", "GIT_"))}
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+        return {**kept, "PATH": path, "HOME": str(self.home), "PYTHONPATH": str(self.folder)}
+
+    def call(self, *command: str, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess:
+        result = subprocess.run(command, cwd=cwd or self.folder, env=self.environment(), capture_output=True, text=True, check=False)
+        assert not (check and result.returncode), f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
+        return result
+
+    def run(self) -> tuple[int, dict]:
+        """`synthmill run tiny --json`: its exit code and the outcome."""
+        result = self.call(sys.executable, "-m", "app.cli", "run", "tiny", "--json", check=False)
+        assert result.stdout.startswith("{"), f"no outcome: {result.stdout[-2000:]} {result.stderr[-4000:]}"
+        return result.returncode, json.loads(result.stdout)
+
+    def tags(self) -> list[str]:
+        return self.call("git", "tag", "--list").stdout.split()
+
+    def release_files(self, folder: Path | None = None) -> dict[str, bytes]:
+        top = (folder or self.folder) / "data" / "releases" / "tiny"
+        return {path.relative_to(top).as_posix(): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("end-to-end"))
+    code, outcome = workspace.run()
+    assert (code, outcome["status"], outcome["version"]) == (0, "released", "v1.0.0"), outcome
+    return workspace
+
+
+def ran(outcome: dict) -> list[str]:
+    return [entry["stage"] for entry in outcome["stages"] if entry["state"] == "done"]
+
+
+@pytest.mark.timeout(420)
+def test_the_chain_releases_and_what_is_released_can_be_had(built, tmp_path):
+    assert built.tags() == ["tiny@v1.0.0"]
+    assert built.call("git", "status", "--porcelain").stdout.split() == ["??", "dvc.lock"]
+    assert built.call("git", "branch", "--show-current").stdout.strip() == "main"
+    clone = tmp_path / "clone"
+    built.call("git", "clone", "-q", str(built.folder), str(clone))
+    built.call(sys.executable, "-m", "dvc", "get", ".", "data/releases/tiny", "--rev", "tiny@v1.0.0", "-o", "got", cwd=clone)
+    got = {path.relative_to(clone / "got").as_posix(): path.read_bytes() for path in sorted((clone / "got").rglob("*")) if path.is_file()}
+    assert got == built.release_files()
+    built.call("sha256sum", "--quiet", "--check", "SHA256SUMS", cwd=clone / "got")
+
+
+@pytest.mark.timeout(420)
+def test_nothing_changed_nothing_runs_and_no_version_appears(built):
+    before = built.release_files()
+    code, outcome = built.run()
+    assert (code, outcome["status"], outcome["version"]) == (0, "unchanged", "v1.0.0")
+    assert ran(outcome) == []
+    assert built.tags() == ["tiny@v1.0.0"]
+    assert built.release_files() == before
+
+
+@pytest.mark.timeout(420)
+def test_dvc_alone_in_another_clone_gives_the_same_bytes(built, tmp_path):
+    clone = tmp_path / "clone"
+    built.call("git", "clone", "-q", str(built.folder), str(clone))
+    built.call(sys.executable, "-m", "dvc", "repro", "-q", "release@tiny", cwd=clone)
+    assert built.release_files(clone) == built.release_files()
+
+
+@pytest.mark.timeout(420)
+def test_an_impossible_threshold_refuses_and_a_changed_one_runs_that_gate_alone(built):
+    gates = built.params["datasets"]["tiny"]["gates"]
+    gates["utility"]["threshold"] = 5.0
+    built.write_params()
+    code, outcome = built.run()
+    assert (code, outcome["status"]) == (3, "refused")
+    assert "utility" in outcome["message"]
+    assert "5" in outcome["message"]
+    assert ran(outcome) == ["gate utility", "report"]
+    assert built.tags() == ["tiny@v1.0.0"]
+    assert Path(outcome["report"]).is_file()
+    assert not (built.folder / "data" / "releases" / "tiny").exists()
+    gates["utility"]["threshold"] = -4.0
+    built.write_params()
+    code, outcome = built.run()
+    assert (code, outcome["version"]) == (0, "v1.0.1"), "the same records under another threshold are a PATCH"
+    assert ran(outcome) == ["gate utility", "report", "release", "publish"]
+    assert built.tags() == ["tiny@v1.0.0", "tiny@v1.0.1"]
