@@ -13,7 +13,12 @@ import yaml
 from tests.conftest import CHECKOUT
 
 TINY = {
-    "ingest": {"source": {"kind": "phantom", "n": 300, "seed": 3, "size": 32}, "image": {"height": 16, "width": 16, "channels": 1}},
+    "ingest": {
+        "source": {"kind": "phantom", "n": 600, "seed": 3, "size": 32},
+        "image": {"height": 16, "width": 16, "channels": 1},
+        "labels": ["normal", "opacity"],
+        "split": {"train": 0.6, "holdout": 0.2, "test": 0.2},
+    },
     "train": {"kind": "ddpm", "channels": [8, 16], "steps": 20, "batch_size": 16, "warmup": 2, "timesteps": 50},
     "sample": {"n": 96, "batch_size": 32, "shard_size": 64, "steps": 3},
     "report": {"pairs": 4},
@@ -43,7 +48,6 @@ class Workspace:
                 shutil.copy(CHECKOUT / name, self.folder / name)
         written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
         tiny = {"card": written["datasets"]["phantom-cxr"]["card"], **TINY}
-        tiny["ingest"] = {**tiny["ingest"], "labels": ["normal", "opacity"]}
         self.params = {"build": ["tiny"], "panel": written["panel"], "datasets": {"tiny": tiny}}
         self.write_params()
         self.call("git", "init", "-q", "-b", "main")
