@@ -88,9 +88,18 @@ class Sample(Section):
     batch_size: int = Field(default=64, ge=1, description="the fixed composition of a batch: part of the result")
     shard_size: int = Field(default=512, ge=1)
     sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
-    steps: int = Field(default=20, ge=1, le=1000)
+    steps: int = Field(default=20, ge=1, le=1000, description="network evaluations an image")
+    spacing: Literal["trailing", "quadratic"] = Field(
+        default="trailing", description="timesteps at equal distances, or dense where there is little noise (dpm-solver++ only)"
+    )
     guidance: float = Field(default=1.0, ge=0, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
     eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
+
+    @model_validator(mode="after")
+    def _spacing_fits_the_sampler(self) -> Self:
+        if self.spacing == "quadratic" and self.sampler != "dpm-solver++":
+            raise ValueError(f"spacing quadratic is for the sampler dpm-solver++, not {self.sampler}")
+        return self
 
     @model_validator(mode="after")
     def _shards_hold_whole_batches(self) -> Self:
