@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from schema.errors import SynthmillError
-from schema.settings import QUIET, data_root, inception_weights, root
+from schema.settings import QUIET, data_root, id_key, inception_weights, root
 
-SETTINGS = ("ROOT", "DATA", "DEVICE", "INCEPTION_WEIGHTS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND")
+SETTINGS = ("ROOT", "DATA", "DEVICE", "ID_KEY", "INCEPTION_WEIGHTS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND")
 """The SYNTHMILL_* variables that there are."""
 PACKAGES = ("dvc", "gto", "prefect", "mlflow", "great-expectations", "torch", "diffusers", "pyarrow", "pydantic")
 TIMEOUT = 60
@@ -88,7 +88,7 @@ def settings() -> list[Finding]:
             if short == "COMMAND":
                 continue  # ./mill sets it
             if short in SETTINGS:
-                findings.append(Finding(name, "ok", value))
+                findings.append(Finding(name, "ok", "set" if short == "ID_KEY" else value))
             else:
                 findings.append(Finding(name, "warn", "nothing reads it", f"unset it{nearest(short, SETTINGS)}"))
         elif name in QUIET and value != QUIET[name]:
@@ -99,6 +99,9 @@ def settings() -> list[Finding]:
         findings.append(Finding("SYNTHMILL_DATA", "warn", missing, "export SYNTHMILL_DATA=/folder/of/your/data"))
     elif not folder.is_dir():
         findings.append(Finding("SYNTHMILL_DATA", "fail", f"{folder} is not a folder", "mend the path or unset it"))
+    if folder is not None and not id_key():
+        why = "not set: who knows an id of the source can recognise its digest"
+        findings.append(Finding("SYNTHMILL_ID_KEY", "warn", why, "for private data, export a long random secret and keep it"))
     return findings
 
 

@@ -20,7 +20,8 @@ RUNNER = re.compile(r"\d\d:\d\d:\d\d\.\d+ \| ")
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status` is one of EXIT_CODES; `release` the folder of the built release; `verdicts` hold the fields of a Verdict."""
+    """`status` is one of EXIT_CODES; `release` the folder of the built release; `verdicts` hold the fields of a Verdict;
+    `code` is the exit code where the status alone does not say it (damaged bytes)."""
 
     dataset: str
     status: str
@@ -31,6 +32,7 @@ class Outcome:
     verdicts: Sequence[dict[str, Any]] = ()
     message: str = ""
     log: str | None = None
+    code: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Outcome":
@@ -38,7 +40,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return EXIT_CODES.get(self.status, 1)
+        return EXIT_CODES.get(self.status, 1) if self.code is None else self.code
 
     @property
     def tag(self) -> str | None:

@@ -4,28 +4,57 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from catalog import sums
-from schema.digest import read_json, sha256_pixels, sha256_set
+from schema.digest import sha256_pixels, sha256_set
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release, ReleaseDigests, files_digest, record_digest
 
 PROVENANCE = "provenance.json"
 
 
-def provenance(folder: Path) -> dict[str, Any]:
-    """provenance.json. Raises SynthmillError where there is no release in the folder."""
+class Code(BaseModel):
+    commit: str
+    modified: bool
+
+
+class Provenance(BaseModel):
+    """The part of provenance.json that publishing and verifying stand on."""
+
+    dataset: str
+    version: str
+    previous: str | None
+    images: int
+    labels: dict[str, int]
+    digests: ReleaseDigests
+    gates: list[dict[str, Any]]
+    code: Code
+
+
+def provenance_file(folder: Path) -> Path:
+    """Raises SynthmillError where there is no release in the folder."""
     path = folder / PROVENANCE
     if not path.is_file():
         raise SynthmillError(f"{path} is missing: there is no release in {folder}; build one with `./mill run {folder.name}`")
-    return read_json(path)
+    return path
 
 
-def described(folder: Path, code_commit: str) -> Release:
-    """The Release that the folder says it holds."""
+def provenance(folder: Path) -> Provenance:
+    """Raises SynthmillError where there is no release in the folder, IntegrityError where provenance.json is not what a release has."""
+    path = provenance_file(folder)
+    try:
+        return Provenance.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "the file"
+        raise IntegrityError(f"{path} does not say where a release comes from ({where}: {fault['msg']}): {sums.GET_AGAIN}") from None
+
+
+def described(folder: Path) -> Release:
+    """The Release that the folder says it holds. Raises as `provenance` does, and IntegrityError where SHA256SUMS is missing."""
     said = provenance(folder)
-    return Release(
-        **{field: said[field] for field in ("dataset", "version", "images", "labels", "digests", "gates")}, code_commit=code_commit
-    )
+    return Release(**said.model_dump(exclude={"previous", "code"}), sums=sums.digest(folder), code_commit=said.code.commit)
 
 
 def digests(folder: Path) -> ReleaseDigests:
@@ -33,10 +62,10 @@ def digests(folder: Path) -> ReleaseDigests:
     return ReleaseDigests(records=sha256_set(record_digests(folder)), files=files_digest(sums.read(folder)))
 
 
-def check_files_digest(folder: Path, release: Release) -> None:
-    """Raises IntegrityError unless the files that SHA256SUMS lists are those that the tag vouches for."""
-    if files_digest(sums.read(folder)) != release.digests.files:
-        raise IntegrityError(f"{folder} is whole, but its files are not those of {release.tag}: get the release again")
+def check_sums(folder: Path, release: Release) -> None:
+    """Raises IntegrityError unless SHA256SUMS, and so every file that it lists, is the one that the tag vouches for."""
+    if sums.digest(folder) != release.sums:
+        raise IntegrityError(f"{folder} is whole, but its files are not those of {release.tag}: {sums.GET_AGAIN}")
 
 
 def record_digests(folder: Path) -> Iterator[str]:

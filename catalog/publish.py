@@ -14,7 +14,6 @@ import yaml
 
 from catalog import folder as release_folder
 from catalog import git, store, sums, versions
-from schema.digest import sha256_file
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release, check_name
 from schema.settings import root
@@ -42,10 +41,32 @@ def preflight(dataset: str) -> None:
             "commit or stash it, or run with --no-publish"
         )
     store.remote_name(where)
+    _check_git_remote(where, dataset)
+
+
+def _check_git_remote(where: Path, dataset: str) -> None:
+    """Raises SynthmillError where `SYNTHMILL_GIT_REMOTE` is no remote, or has releases that this clone would contradict."""
     remote = _git_remote()
-    if remote and remote not in git.git(where, "remote").split():
+    if remote is None:
+        return
+    if remote not in git.git(where, "remote").split():
         raise SynthmillError(
             f"SYNTHMILL_GIT_REMOTE is {remote!r}, which is not a git remote here: add it with `git remote add`, or unset it"
+        )
+    listed = git.git(where, "ls-remote", "--refs", remote, f"refs/tags/{dataset}@v*")
+    theirs = {name: made for made, name in (line.split("\t") for line in listed.splitlines())}
+    ours = {name: git.resolve(where, name) for name in theirs}
+    tags = [name.removeprefix("refs/tags/") for name in theirs if ours[name] is None]
+    if tags:
+        raise SynthmillError(
+            f"{remote} has releases of {dataset} that are not known here ({sums.some(tags)}), so the next version cannot be decided: "
+            f"run `git fetch --tags {remote}` first"
+        )
+    tags = [name.removeprefix("refs/tags/") for name, made in theirs.items() if ours[name] != made]
+    if tags:
+        raise SynthmillError(
+            f"{remote} has other tags than this clone under the same names ({sums.some(tags)}): if those here were never given out, "
+            f"delete them (`git tag --delete NAME`), run `git fetch --tags {remote}` and build again"
         )
 
 
@@ -66,17 +87,22 @@ def publish(dataset: str) -> Release:
 def _publish(dataset: str) -> Release:
     where = root()
     preflight(dataset)
+    # Once, before DVC compares it with what was built: pushing takes minutes, and the file may be edited meanwhile.
+    params = _read(where / "params.yaml")
     folder = where / store.released_path(dataset)
     tip = git.resolve(where, branch_of(dataset))
     if is_outdated(dataset):
         store.dvc(where, "repro", "--single-item", "--force", f"release@{dataset}")
+        known = released(dataset)
+        if known is not None:
+            return known
     if is_outdated(dataset):
-        raise SynthmillError(f"{folder} was not built for the releases that there are now: run `./mill run {dataset}` again")
-    release = release_folder.described(folder, git.head(where))
+        raise SynthmillError(f"{folder} was not built for the code and the releases that there are now: run `./mill run {dataset}` again")
+    release = release_folder.described(folder)
     said = check_folder(folder, release)
     check_graph(dataset)
     push(dataset)
-    commit = write_commit(release)
+    commit = write_commit(release, params)
     verify_remote(release, commit, said)
     return record(release, commit, tip)
 
@@ -90,16 +116,16 @@ def released(dataset: str) -> Release | None:
 
     Raises SynthmillError where nothing was built.
     """
-    said = release_folder.described(root() / store.released_path(dataset), code_commit="")
+    said = release_folder.described(root() / store.released_path(dataset))
     same = (known for known in versions.releases(dataset) if known.version == said.version and known.digests == said.digests)
     return next(same, None)
 
 
 def is_outdated(dataset: str) -> bool:
-    """Whether the folder's version was decided without the releases that there are now, or its code was not committed."""
+    """Whether the folder's version was decided without the releases that there are now, or by other code than is checked out."""
     said = release_folder.provenance(root() / store.released_path(dataset))
     last = versions.latest(dataset)
-    return said["previous"] != (last.version if last else None) or said["code"]["modified"]
+    return said.previous != (last.version if last else None) or said.code.modified or said.code.commit != git.head(root())
 
 
 def check_folder(folder: Path, release: Release) -> dict[str, str]:
@@ -107,7 +133,7 @@ def check_folder(folder: Path, release: Release) -> dict[str, str]:
     said = sums.check(folder, BUILD_AGAIN)
     if release_folder.digests(folder) != release.digests:
         raise IntegrityError(f"{folder} has other records or files than its provenance.json says: {BUILD_AGAIN}")
-    return {**said, sums.NAME: sha256_file(folder / sums.NAME)}
+    return {**said, sums.NAME: release.sums}
 
 
 def check_graph(dataset: str) -> None:
@@ -126,19 +152,19 @@ def push(dataset: str) -> None:
     store.dvc(where, "push", "--remote", store.remote_name(where), f"release@{dataset}")
 
 
-def write_commit(release: Release) -> str:
-    """The release commit, as yet under no name: HEAD's tree with this dataset's dvc.lock and params.yaml as used.
+def write_commit(release: Release, params: str) -> str:
+    """The release commit, as yet under no name: the code's tree with this dataset's dvc.lock, and params.yaml as used (its text).
 
-    Its parents are HEAD and the dataset's previous release.
+    Its parents are the code's commit and the dataset's previous release.
     """
     where = root()
-    head = git.head(where)
+    head = release.code_commit
     previous = versions.latest(release.dataset)
     parents = [head, *([git.resolve(where, f"refs/tags/{previous.tag}^{{commit}}")] if previous else [])]
-    contents = {"dvc.lock": own_lock(where / "dvc.lock", release.dataset), "params.yaml": (where / "params.yaml").read_bytes().decode()}
+    contents = {"dvc.lock": own_lock(where / "dvc.lock", release.dataset), "params.yaml": params}
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        git.git(where, "read-tree", "HEAD", env=index)
+        git.git(where, "read-tree", head, env=index)
         for path, text in contents.items():
             blob = git.git(where, "hash-object", "-w", "--stdin", text=text).strip()
             git.git(where, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=index)
@@ -149,9 +175,10 @@ def write_commit(release: Release) -> str:
 
 
 def own_lock(path: Path, dataset: str) -> str:
-    """dvc.lock with only the stages whose command names the dataset: the state of others is none of its release's business."""
+    """dvc.lock with only the dataset's own stages (`python -m tasks.<stage> <dataset>`): the state of others is none of its
+    release's business."""
     lock = yaml.safe_load(path.read_text(encoding="utf-8"))
-    lock["stages"] = {name: stage for name, stage in lock["stages"].items() if dataset in stage["cmd"].split()}
+    lock["stages"] = {name: stage for name, stage in lock["stages"].items() if stage["cmd"].split()[3] == dataset}
     return yaml.safe_dump(lock, sort_keys=False)
 
 
@@ -197,7 +224,7 @@ def record(release: Release, commit: str, tip: str | None) -> Release:
 
 
 def push_git(release: Release) -> None:
-    """Sends branch and tag to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
+    """Sends the branch and every tag of the dataset to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
     remote = _git_remote()
     if remote is None:
         return
@@ -206,10 +233,16 @@ def push_git(release: Release) -> None:
     tip = git.resolve(where, f"refs/heads/{branch}")
     if tip is not None and tip == git.resolve(where, f"refs/remotes/{remote}/{branch}"):
         return
+    tags = [f"refs/tags/{known.tag}" for known in versions.releases(release.dataset)]
     try:
-        git.git(where, "push", "--atomic", remote, f"refs/heads/{branch}", f"refs/tags/{release.tag}")
+        git.git(where, "push", "--atomic", remote, f"refs/heads/{branch}", *tags)
     except git.GitError as error:
         raise SynthmillError(f"{release.tag} is released here, but {remote} did not take it: run again when it can ({error})") from error
+
+
+def _read(path: Path) -> str:
+    """The text as it is, line ends included."""
+    return path.read_bytes().decode()
 
 
 def _git_remote() -> str | None:

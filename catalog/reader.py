@@ -43,35 +43,37 @@ def get(spec: str, to: Path | str, repo: Path | str | None = None) -> Release:
 
 def verify(what: Path | str, repo: Path | str | None = None) -> Report:
     """Checks a folder with a release, or a released version as the remote holds it: every file against SHA256SUMS, every
-    image's pixels against its row, and both digests against the tag.
+    image's pixels against its row, both digests and SHA256SUMS itself against the tag.
 
     `what`: a Path or a text with a `/` in it is a folder, any other text a release. Raises IntegrityError naming the files.
     """
     if isinstance(what, Path) or "/" in what or what in (".", ".."):
-        return check(Path(what), tagged(Path(what), repo))
+        release_folder.provenance_file(Path(what))
+        said = sums.check(Path(what))
+        return check(Path(what), said, tagged(Path(what), repo))
     release = find(what, repo)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
-        return check(store.fetch(where(repo), release, Path(scratch) / release.dataset, only_remote=True), release)
+        folder = store.fetch(where(repo), release, Path(scratch) / release.dataset, only_remote=True)
+        return check(folder, sums.check(folder), release)
 
 
-def check(folder: Path, release: Release | None) -> Report:
-    """`release`: what its tag says; None where no tag is known, and the folder can only be held to its own words."""
-    said = sums.check(folder)
-    own = release_folder.described(folder, code_commit=release.code_commit if release else "")
-    expected, against = (
-        (release.digests, f"tag {release.tag}") if release else (own.digests, "its own provenance.json: no tag is known here")
-    )
+def check(folder: Path, said: dict[str, str], release: Release | None) -> Report:
+    """`said`: SHA256SUMS, which the files agree with; `release`: what its tag says, None where no tag is known, and the folder
+    can only be held to its own words."""
+    own = release_folder.described(folder)
+    expected, against = (release, f"tag {release.tag}") if release else (own, "its own provenance.json: no tag is known here")
     found = release_folder.digests(folder)
     for kind, path in (("records", "data/"), ("files", sums.NAME)):
-        if getattr(found, kind) != getattr(expected, kind):
+        if getattr(found, kind) != getattr(expected.digests, kind):
             raise IntegrityError(f"{folder / path} has other {kind} than {against} names: {sums.GET_AGAIN}")
+    release_folder.check_sums(folder, expected)
     size = sum((folder / path).stat().st_size for path in said)
     return Report(own.tag, len(said), size, own.images, against)
 
 
 def tagged(folder: Path, repo: Path | str | None) -> Release | None:
     """The release whose version the folder bears, by its tag; None where there is no such tag or no repository."""
-    own = release_folder.described(folder, code_commit="")
+    own = release_folder.described(folder)
     try:
         known = releases(own.dataset, repo)
     except IntegrityError:
@@ -116,7 +118,7 @@ def load(
 def cached(release: Release, repo: Path) -> Path:
     """The release's folder in the cache, fetched and verified if it is not there. Named by digest: two checkouts may both have a v1.0.0."""
     home = Path(os.environ.get("SYNTHMILL_CACHE") or "~/.cache/synthmill").expanduser()
-    folder = home / f"{release.tag}-{release.digests.files[:16]}"
+    folder = home / f"{release.tag}-{release.sums[:16]}"
     if not folder.is_dir():
         try:
             store.fetch(repo, release, folder)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from catalog import sums
-from catalog.folder import check_files_digest
+from catalog.folder import check_sums
 from catalog.git import REDIRECTS
 from schema.errors import SynthmillError
 from schema.release import Release
@@ -76,15 +76,18 @@ def stream(root: Path, rev: str, dataset: str, to: Path | None = None, only_remo
         config: dict = {"remote": remotes(root)["remote"]}
         if only_remote:
             config |= {"cache": {"dir": f"{scratch}/cache"}, "core": {"site_cache_dir": f"{scratch}/site"}}
+        name = remote_name(root)
         ask = {
             "repo": str(root),
             "rev": rev,
             "path": released_path(dataset),
             "to": str(to) if to else None,
-            "remote": remote_name(root),
+            "remote": name,
             "config": config,
         }
-        printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, f"reading {dataset} at {rev} from the store")
+        place = config["remote"].get(name, {}).get("url", name)
+        what = f"reading {dataset} at {rev} from the remote {name} ({place}; is it the one that the release was pushed to?)"
+        printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, what)
     return {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
 
 
@@ -100,7 +103,7 @@ def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> 
         found = stream(root, f"refs/tags/{release.tag}", release.dataset, folder, only_remote)
         found.pop(sums.NAME, None)
         sums.compare(sums.read(folder), found, release.tag)
-        check_files_digest(folder, release)
+        check_sums(folder, release)
         os.replace(folder, to)
     return to
 
@@ -112,5 +115,7 @@ def _run(command: list[str], root: Path, what: str) -> str:
     result = subprocess.run(command, cwd=root, env={**QUIET, **clean, "PATH": path}, capture_output=True, text=True, check=False)
     if result.returncode:
         words = [line.removeprefix("ERROR: ") for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-        raise SynthmillError(f"{what} failed: {'; '.join(words[-4:]) or f'exit code {result.returncode}'}")
+        # Of a traceback only the last line is for people.
+        said = words[-1:] if any(line.startswith("Traceback") for line in words) else words[-4:]
+        raise SynthmillError(f"{what} failed: {'; '.join(said) or f'exit code {result.returncode}'}")
     return result.stdout

@@ -35,10 +35,13 @@ def parse(text: str, where: str) -> dict[str, str]:
 
 def read(folder: Path) -> dict[str, str]:
     """What SHA256SUMS says, {path: sha256}. Raises IntegrityError where it is missing or unreadable."""
-    path = folder / NAME
-    if not path.is_file():
-        raise IntegrityError(f"{path} is missing: {folder} is not a whole release; {GET_AGAIN}")
+    path = _there(folder)
     return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def digest(folder: Path) -> str:
+    """sha256 of SHA256SUMS itself. Raises IntegrityError where it is missing."""
+    return sha256_file(_there(folder))
 
 
 def check(folder: Path, remedy: str = GET_AGAIN) -> dict[str, str]:
@@ -64,3 +67,10 @@ def some(names: list[str], most: int = 5) -> str:
     """Up to `most` names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _there(folder: Path) -> Path:
+    path = folder / NAME
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing: {folder} is not a whole release; {GET_AGAIN}")
+    return path

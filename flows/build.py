@@ -17,20 +17,24 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
-from catalog.publish import preflight, publish
-from schema.digest import write_json
+from catalog.publish import preflight, publish, released
+from schema.digest import read_json, write_json
 from schema.errors import GateFailed, SynthmillError
 from schema.params import load
+from schema.release import check_name
 from schema.settings import events_file, quieten, root
 from schema.verdict import Verdict
 from tasks.check import check
 from tasks.graph import could_now_measure, reproduce, stages, stale, title
 from tasks.lock import workspace_lock
-from tasks.stage import reports_folder, verdict_file
+from tasks.stage import reports_folder
 
 HOURS = 3600
 KILLED = (-9, -15, 137, 143)
 """Exit codes of a stage that was ended from outside: worth another try, since stages resume."""
+
+
+EXIT_CODES = {"refused": GateFailed.exit_code, "failed": SynthmillError.exit_code}
 
 
 class StageFailed(SynthmillError):
@@ -45,17 +49,25 @@ def _was_killed(_task, _run, state: State) -> bool:
     return isinstance(error := state.result(raise_on_failure=False), StageFailed) and error.code in KILLED
 
 
+def outcome_file(dataset: str) -> Path:
+    """Where the outcome of a build is written: beside the events that its starter watches, else among the dataset's logs."""
+    events = events_file()
+    return (events.parent if events else root() / "data" / "logs" / dataset) / "outcome.json"
+
+
 class Journal:
     """What the run tells whoever watches it: events as they happen, and the outcome at the end, beside them."""
 
     def __init__(self, dataset: str) -> None:
         self.dataset = dataset
         self.events = events_file()
-        folder = self.events.parent if self.events else root() / "data" / "logs" / dataset
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / "build.log"
-        self.outcome = folder / "outcome.json"
+        self.outcome = outcome_file(dataset)
+        self.outcome.parent.mkdir(parents=True, exist_ok=True)
+        self.log = self.outcome.with_name("build.log")
         self.ran: dict[str, dict[str, Any]] = {}
+        self.warnings: list[str] = []
+        # An outcome of an earlier run must not be taken for this one's.
+        self.outcome.unlink(missing_ok=True)
 
     def say(self, stage: str, state: str) -> None:
         now = time.time()
@@ -68,7 +80,7 @@ class Journal:
             with self.events.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"time": now, "event": "stage", "stage": stage, "state": state}) + "\n")
 
-    def close(self, status: str, message: str = "", **more: Any) -> dict[str, Any]:
+    def close(self, status: str, message: str = "", code: int | None = None, **more: Any) -> dict[str, Any]:
         report = reports_folder(self.dataset) / "report" / "internal.html"
         outcome = {
             "dataset": self.dataset,
@@ -78,7 +90,8 @@ class Journal:
             "report": str(report) if report.is_file() else None,
             "stages": [{key: entry[key] for key in ("stage", "state", "seconds")} for entry in self.ran.values()],
             "verdicts": verdict_rows(self.dataset),
-            "message": message,
+            "message": "\n".join([*filter(None, [message]), *self.warnings]),
+            "code": EXIT_CODES.get(status, 0) if code is None else code,
             "log": str(self.log),
             **more,
         }
@@ -89,11 +102,12 @@ class Journal:
 def verdict_rows(dataset: str) -> list[dict[str, Any]]:
     """The verdicts as they lie there now, short enough for a table."""
     keys = ("gate", "status", "value", "interval", "threshold", "direction", "required", "reason", "null")
-    found = [verdict_file(dataset, gate) for gate in load().panel]
+    found = sorted((reports_folder(dataset) / "gates").glob("*/verdict.json"))
     return [{key: said[key] for key in keys} for path in found if path.is_file() for said in [Verdict.load(path).model_dump(mode="json")]]
 
 
 @task(
+    task_run_name="{stage}",
     cache_policy=NO_CACHE,
     persist_result=False,
     timeout_seconds=12 * HOURS,
@@ -114,7 +128,7 @@ def run_stage(stage: str, dataset: str, force: bool, journal: Journal) -> bool:
     return ran.changed
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, timeout_seconds=1 * HOURS)
+@task(task_run_name="publish", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=1 * HOURS)
 def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
     """Pushes the release's bytes, verifies them, tags them, and marks the model as released."""
     from tasks.tracking import mark_released
@@ -122,10 +136,14 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
     journal.say("publish", "running")
     try:
         release = publish(dataset)
-        mark_released(dataset, json.loads((root() / "data" / "models" / dataset / "model.json").read_text())["digest"], release.tag)
     except SynthmillError:
         journal.say("publish", "failed")
         raise
+    model = read_json(root() / "data" / "releases" / dataset / "provenance.json")["model"]["digest"]
+    try:
+        mark_released(dataset, model, release.tag)
+    except Exception as error:  # noqa: BLE001  whatever the tracking server's fault is, the release is out and stays out
+        journal.warnings.append(f"the model registry was not told of {release.tag}: {error}")
     journal.say("publish", "done")
     return release.model_dump(mode="json")
 
@@ -134,6 +152,7 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
 def build(dataset: str, publish: bool = True, force_stage: str | None = None) -> State:
     """Brings a dataset up to date and publishes it if every required gate passed. Refusal is a failed run named `Refused`."""
     quieten()
+    check_name(dataset)
     journal = Journal(dataset)
     try:
         # A build that the command line started was handed the lock that it holds.
@@ -142,7 +161,7 @@ def build(dataset: str, publish: bool = True, force_stage: str | None = None) ->
     except GateFailed as error:
         outcome = journal.close("refused", str(error))
     except (SynthmillError, OSError) as error:
-        journal.close("failed", str(error))
+        journal.close("failed", str(error), code=getattr(error, "code", getattr(error, "exit_code", 1)))
         return Failed(message=str(error))
     _show(dataset, outcome)
     if outcome["status"] == "refused":
@@ -155,7 +174,7 @@ def _build(dataset: str, publishing: bool, force: str | None, journal: Journal) 
     if publishing:
         preflight(dataset)
     params = load()
-    waiting = [*stale(dataset, params, source), *filter(None, [force])]
+    waiting = stale(dataset, params, source, force)
     for stage in stages(dataset, params):
         if stage not in waiting:
             journal.say(title(stage, dataset), "unchanged")
@@ -170,8 +189,9 @@ def _build(dataset: str, publishing: bool, force: str | None, journal: Journal) 
     folder = str(root() / "data" / "releases" / dataset)
     if not publishing:
         return journal.close("built", release=folder)
+    before = released(dataset)
     release = publish_release(dataset, journal)
-    return journal.close("released" if waiting else "unchanged", version=release["version"], release=folder)
+    return journal.close("unchanged" if before else "released", version=release["version"], release=folder)
 
 
 def _show(dataset: str, outcome: dict[str, Any]) -> None:
@@ -204,8 +224,8 @@ def main() -> None:
     asked = parser.parse_args()
     os.chdir(root())
     build(asked.dataset, publish=not asked.no_publish, force_stage=asked.force_stage, return_state=True)
-    status = json.loads(Journal(asked.dataset).outcome.read_text())["status"]
-    sys.exit({"refused": GateFailed.exit_code, "failed": 1}.get(status, 0))
+    outcome = outcome_file(asked.dataset)
+    sys.exit(read_json(outcome)["code"] if outcome.is_file() else 1)
 
 
 if __name__ == "__main__":

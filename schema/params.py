@@ -70,6 +70,9 @@ class Ingest(Section):
     image: ImageFormat
     labels: list[str] = Field(min_length=1, description="the classes, in the order of their indices; any other label is refused")
     split: Split = Split()
+    max_rejected: float = Field(
+        default=0.0, ge=0, le=1, description="largest share of images that may be unreadable; more refuses the ingest"
+    )
     shard_size: int = Field(default=2048, ge=1)
 
     @model_validator(mode="after")

@@ -32,10 +32,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Rejected:
-    """What a source yields in place of a record that it could not read: counted and listed, never dropped in silence."""
+    """What a source yields in place of a record that it leaves out: counted and listed, never dropped in silence.
+
+    `asked`: the params ask for leaving it out. Otherwise it is a fault, and ingest refuses more than `max_rejected` of them.
+    """
 
     id: str
     reason: str
+    asked: bool = False
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -57,12 +57,12 @@ def record_digest(identity: str, label: str, pixels: str) -> str:
 
 
 def files_digest(sums: Mapping[str, str]) -> str:
-    """Digest of a release's decisive files, `sums` being {path: sha256} of them all: the data, and what the privacy report says.
+    """Digest of a release's decisive files, `sums` being {path: sha256} of them all: the data and the privacy report.
 
     The other files name the version and the commit, so they cannot decide the version; report.json holds the dataset card's
     own words (title, licence, ...), so a card written anew is seen there.
     """
-    return sha256_set(f"{digest}  {path}" for path, digest in sums.items() if path.startswith("data/") or path == "privacy/report.json")
+    return sha256_set(f"{digest}  {path}" for path, digest in sums.items() if path.startswith(("data/", "privacy/")))
 
 
 def next_version(previous: Version | None, same_files: bool, same_records: bool, contains_previous: bool) -> Version:
@@ -81,7 +81,7 @@ def next_version(previous: Version | None, same_files: bool, same_records: bool,
 
 
 class Release(BaseModel):
-    """One published version, as its annotated git tag records it."""
+    """One published version, as its annotated git tag records it. `sums`: sha256 of SHA256SUMS, which vouches for every file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     dataset: str
@@ -89,6 +89,7 @@ class Release(BaseModel):
     images: int
     labels: dict[str, int]
     digests: ReleaseDigests
+    sums: str
     gates: list[dict[str, Any]]
     code_commit: str
 

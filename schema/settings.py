@@ -33,6 +33,12 @@ def data_root() -> Path | None:
     return Path(value).expanduser().resolve() if value else None
 
 
+def id_key() -> bytes:
+    """`SYNTHMILL_ID_KEY`: the secret that ids of records and patients are keyed with; without it anyone who knows an id of the
+    source can recognise its digest."""
+    return os.environ.get("SYNTHMILL_ID_KEY", "").encode()
+
+
 def device() -> str | None:
     """`SYNTHMILL_DEVICE`: cpu, cuda, cuda:1, ...; None leaves the choice to the machine."""
     return os.environ.get("SYNTHMILL_DEVICE") or None

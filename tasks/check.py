@@ -2,10 +2,14 @@
 
 import shutil
 
-from schema.errors import SynthmillError
-from schema.params import load
+import models.generators
+from catalog import git
+from schema.errors import SynthmillError, UsageError
+from schema.params import Dataset, load
+from schema.plugins import named
 from schema.settings import inception_weights, root
 from tasks.configs import gate_config, generator_config
+from tasks.gates.fid import check_weights
 from tasks.ingest import check_source
 from tasks.sources import Source
 
@@ -17,13 +21,25 @@ def check(dataset: str) -> Source:
     """All of it; the dataset's source. Raises SynthmillError with the first thing to put right, and what to do."""
     params = load()
     section = params.dataset(dataset)
-    generator_config(dataset, section)
+    _check_training(dataset, section)
     for kind in params.panel:
-        gate_config(dataset, section, kind)
+        config = gate_config(dataset, section, kind)
+        if kind == "fid" and inception_weights():
+            check_weights(inception_weights(), config)
+    git.head(root())
     free = shutil.disk_usage(root()).free
     if free < ROOM:
         raise SynthmillError(f"only {free / 2**30:.1f} GiB are free under {root()}: a build wants {ROOM / 2**30:.0f} GiB")
-    weights = inception_weights()
-    if weights is not None and not weights.is_file():
-        raise SynthmillError(f"SYNTHMILL_INCEPTION_WEIGHTS names {weights}, which is not a file: mend the path or unset it")
     return check_source(dataset, section.ingest)
+
+
+def _check_training(dataset: str, section: Dataset) -> None:
+    """Whether the generator, the image size, the plan of sampling and the attack on the generator fit together."""
+    config = generator_config(dataset, section)
+    plugin = named(models.generators, section.train.kind, f"datasets.{dataset}.train")
+    objection = plugin.objections(config, section.ingest.image.height, section.ingest.image.width, section.sample)
+    if objection:
+        raise UsageError(f"datasets.{dataset}: {objection}")
+    timesteps, last = section.gates.get("mia", {}).get("timesteps", []), getattr(config, "timesteps", None)
+    if last is not None and any(timestep >= last for timestep in timesteps):
+        raise UsageError(f"datasets.{dataset}.gates.mia.timesteps must all be under train.timesteps ({last})")

@@ -3,6 +3,9 @@
 python -m tasks.gate pneumonia mia
 """
 
+import math
+from dataclasses import replace
+
 import tasks.gates
 from schema.digest import read_json
 from schema.errors import IntegrityError
@@ -10,6 +13,7 @@ from schema.params import load
 from schema.plugins import named
 from schema.verdict import Subject, Verdict
 from tasks.configs import gate_config
+from tasks.gates import Finding
 from tasks.shards import manifest, real_splits, synthetic_images
 from tasks.stage import ingest_folder, main, model_folder, samples_folder, verdict_file
 
@@ -23,6 +27,22 @@ def subject(dataset: str) -> Subject:
     )
 
 
+def finite(finding: Finding) -> Finding:
+    """The finding with every number that is not finite as None: what could not be computed is INSUFFICIENT, never a crash."""
+
+    def clean(value):
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {key: clean(entry) for key, entry in value.items()}
+        return [clean(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    numbers = [finding.value, *(finding.interval or ()), *([finding.null.value, *(finding.null.interval or ())] if finding.null else ())]
+    if all(number is None or math.isfinite(number) for number in numbers):
+        return replace(finding, evidence=clean(finding.evidence))
+    return replace(finding, value=None, interval=None, null=None, evidence=clean(finding.evidence))
+
+
 def run(dataset: str, kind: str) -> None:
     """Measures and writes reports/<dataset>/gates/<kind>/verdict.json. Raises IntegrityError for harmed shards or weights."""
     from models.determinism import settle
@@ -34,7 +54,7 @@ def run(dataset: str, kind: str) -> None:
     if about.model != manifest(samples_folder(dataset))["model"]:
         raise IntegrityError(f"data/samples/{dataset} was not drawn from the model in data/models/{dataset}: run the stages in order")
     gate = named(tasks.gates, kind, "panel")(config, model_folder(dataset))
-    finding = gate.measure(real_splits(dataset), synthetic_images(dataset))
+    finding = finite(gate.measure(real_splits(dataset), synthetic_images(dataset)))
     Verdict(
         gate=kind,
         status=gate.status(finding),

@@ -32,17 +32,18 @@ def title(stage: str, dataset: str) -> str:
     return f"{kind} {rest.removeprefix(dataset + '-')}" if kind == "gate" else kind
 
 
-def stale(dataset: str, params: Params, source: Source) -> list[str]:
+def stale(dataset: str, params: Params, source: Source, forced: str | None = None) -> list[str]:
     """The stages that have to run again, in order: empty when all is up to date.
 
     `scan` runs whenever DVC is asked, being what looks at the source; here the look is taken at once, and it is stale only if
-    the source is not what it was. A gate whose verdict lacked a setting that is there now is stale too.
+    the source is not what it was. A gate whose verdict lacked a setting that is there now is stale too, and so is a stage that
+    is `forced`; with each, all that follows it.
     """
     names = stages(dataset, params)
     path = scan_file(dataset)
     rescan = not path.is_file() or read_json(path) != scan(dataset, source)
     said = json.loads(_dvc("-q", "status", "--json", *names[1:]).stdout or "{}")
-    found = set(said) | ({names[0]} if rescan else set())
+    found = set(said) | ({names[0]} if rescan else set()) | ({forced} if forced else set())
     found |= {f"gate@{dataset}-{gate}" for gate in params.panel if could_now_measure(dataset, gate)}
     return [name for name in names if name in found or _follows(name, names, found)]
 

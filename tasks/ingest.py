@@ -6,6 +6,7 @@ python -m tasks.ingest pneumonia
 import csv
 import hashlib
 import io
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from schema.errors import SynthmillError, UsageError
 from schema.params import ImageFormat, Ingest, Split, load, validate
 from schema.plugins import named
 from schema.record import REAL, SPLITS, Record, Rejected, encode_png
-from schema.settings import root
+from schema.settings import id_key, root
 from tasks.progress import ticking
 from tasks.shards import write_table
 from tasks.sources import Source
@@ -53,9 +54,9 @@ def check_source(dataset: str, params: Ingest) -> Source:
     return source
 
 
-def keyed(salt: str, dataset: str, kind: str, value: str) -> str:
-    """An id that says nothing of the source's own: 16 hexadecimal digits of a keyed BLAKE2b (RFC 7693)."""
-    key = hashlib.sha256(salt.encode()).digest()
+def keyed(dataset: str, kind: str, value: str) -> str:
+    """An id that says nothing of the source's own: 16 hexadecimal digits of a BLAKE2b keyed with `SYNTHMILL_ID_KEY` (RFC 7693)."""
+    key = hashlib.sha256(id_key()).digest()
     return hashlib.blake2b(f"{dataset}\0{kind}\0{value}".encode(), key=key, digest_size=8).hexdigest()
 
 
@@ -116,11 +117,15 @@ class Register:
         self.params = params
         self.index: list[dict] = []
         self.quarantined: list[dict] = []
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        """The source's own ids of what nobody asked to leave out, by reason: for messages alone, never written."""
         self._ids: set[str] = set()
         self._splits: dict[str, str] = {}
 
     def reject(self, rejected: Rejected) -> None:
         self.quarantined.append({"id": self._key("record", rejected.id), "reason": rejected.reason})
+        if not rejected.asked:
+            self.faults[rejected.reason].append(rejected.id)
 
     def row(self, record: Record) -> dict:
         identity = self._key("record", record.id)
@@ -154,7 +159,7 @@ class Register:
         return record.split
 
     def _key(self, kind: str, value: str) -> str:
-        return keyed(self.params.split.salt, self.dataset, kind, value)
+        return keyed(self.dataset, kind, value)
 
 
 def run(dataset: str) -> None:
@@ -167,6 +172,7 @@ def run(dataset: str) -> None:
     source = check_source(dataset, params)
     register = Register(dataset, params)
     scratch = Scratch("ingest", dataset, params=params.model_dump(mode="json"))
+    scratch.keep_only()
     shelves = Shelves(scratch.folder, params.shard_size)
     with ticking("ingest", "reading images", source.count(), "image") as ticker:
         for record in source.records():
@@ -175,9 +181,10 @@ def run(dataset: str) -> None:
             else:
                 shelves.put(register.row(record))
             ticker.update()
+    _refuse_faults(register)
     shards = shelves.close()
     rows = pd.DataFrame(register.index, columns=["id", "patient", "split", "label", "sha256"])
-    _refuse_empty(dataset, rows)
+    _refuse_empty(dataset, rows, params.labels)
     with ticking("ingest", "checking rows", 1, "suite") as ticker:
         checks = check_manifest(rows, dataset, params.labels, reports_folder(dataset) / "data-docs")
         ticker.update()
@@ -194,11 +201,34 @@ def run(dataset: str) -> None:
     scratch.move_to(ingest_folder(dataset))
 
 
-def _refuse_empty(dataset: str, rows: "pd.DataFrame") -> None:
+def _refuse_faults(register: Register) -> None:
+    """Raises SynthmillError if more of the source is at fault than `max_rejected` allows; says on stderr what is set aside within it."""
+    if not register.faults:
+        return
+    total = len(register.index) + len(register.quarantined)
+    faulty = sum(map(len, register.faults.values()))
+    reasons = ", ".join(f"{reason} {len(ids)} ({_first(ids)})" for reason, ids in sorted(register.faults.items()))
+    limit = register.params.max_rejected
+    if faulty / total > limit:
+        raise SynthmillError(
+            f"{faulty} of {total} images of {register.dataset} cannot be used: {reasons}; mend or remove them in the source, "
+            f"or raise datasets.{register.dataset}.ingest.max_rejected (now {limit:g}) to set up to that share of them aside"
+        )
+    print(f"set aside {faulty} of {total}: {reasons}", file=sys.stderr)
+
+
+def _first(ids: list[str], most: int = 5) -> str:
+    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if len(ids) > most else "")
+
+
+def _refuse_empty(dataset: str, rows: "pd.DataFrame", labels: list[str]) -> None:
+    """Every class must be in every split: training, nulls, attacks and scores need it."""
     for split in SPLITS:
-        if not (rows["split"] == split).any():
+        lacking = set(labels) - set(rows.loc[rows["split"] == split, "label"])
+        if lacking:
             raise SynthmillError(
-                f"{dataset} has no image in the split {split!r}: {len(rows)} images are too few for datasets.{dataset}.ingest.split"
+                f"{dataset} has no image of {', '.join(map(repr, sorted(lacking)))} in the split {split!r}: {len(rows)} images are too few "
+                f"for datasets.{dataset}.ingest.split, or ingest.labels declares a class that the source lacks"
             )
 
 

@@ -28,7 +28,7 @@ from schema.release import Release, ReleaseDigests, Version, files_digest, next_
 from schema.settings import root
 from schema.verdict import Subject, Verdict, objections
 from tasks import cards, provenance
-from tasks.configs import gate_config
+from tasks.configs import gate_config, generator_config
 from tasks.exports import Draft
 from tasks.exports.parquet import Plugin as ParquetExport
 from tasks.gate import subject
@@ -36,6 +36,10 @@ from tasks.leaks import RealData
 from tasks.progress import ticking
 from tasks.shards import manifest
 from tasks.stage import ingest_folder, main, model_folder, reports_folder, samples_folder, verdict_file
+
+
+PUBLIC_REPORT = ("report.html", "report.json")
+"""What goes out of the report's public edition; nothing else that may lie beside them does."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def run(dataset: str) -> None:
     gates = weigh(dataset, everything, about)
     said = {"ingest": manifest(ingest_folder(dataset)), "samples": manifest(samples_folder(dataset))}
     said |= {"model": read_json(model_folder(dataset) / "model.json"), "report": public_report(dataset, about)}
+    check_params(dataset, section, said)
     samples = check_samples(dataset, said)
     real = RealData(ingest_folder(dataset), said["ingest"])
     real.refuse_copies(dataset, samples.pixels)
@@ -73,12 +78,31 @@ def run(dataset: str) -> None:
     half_made.rename(out)
 
 
+def check_params(dataset: str, section: params.Dataset, said: dict[str, Any]) -> None:
+    """Raises IntegrityError where weights or samples were made under other params than the release would say."""
+    for what, found, expected in (
+        ("weights", said["model"]["params"], generator_config(dataset, section).model_dump(mode="json")),
+        ("samples", said["samples"]["params"], section.sample.model_dump(mode="json")),
+    ):
+        if found != expected:
+            keys = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+            raise IntegrityError(
+                f"the {what} of {dataset} were made under other params than params.yaml has now ({sums.some(keys)}): "
+                f"run `./mill run {dataset}` again"
+            )
+
+
 def weigh(dataset: str, everything: params.Params, about: Subject) -> list[dict[str, Any]]:
-    """Each gate's verdict in short. Raises GateFailed listing every objection with its number and threshold."""
+    """Each gate's verdict in short. Raises GateFailed listing every objection with its number and threshold, or if no gate is required."""
     section = everything.dataset(dataset)
+    configs = {kind: gate_config(dataset, section, kind).model_dump(mode="json") for kind in everything.panel}
+    if not any(config["required"] for config in configs.values()):
+        raise GateFailed(
+            f"{dataset} is not released: no gate of the panel is required, so nothing could hold it back; "
+            f"set `required: true` in a section of datasets.{dataset}.gates"
+        )
     summaries, against = [], []
-    for kind in everything.panel:
-        config = gate_config(dataset, section, kind).model_dump(mode="json")
+    for kind, config in configs.items():
         verdict = read_verdict(verdict_file(dataset, kind))
         objection = objections(verdict, kind, config, about)
         if objection is not None:
@@ -131,7 +155,7 @@ def summary(kind: str, config: dict[str, Any], direction: str, verdict: Verdict 
 def public_report(dataset: str, about: Subject) -> dict[str, Any]:
     """The public edition of report.json. Raises SynthmillError where it is missing, IntegrityError if it speaks of other bytes."""
     folder = reports_folder(dataset) / "report" / "public"
-    for name in ("report.json", "report.html"):
+    for name in PUBLIC_REPORT:
         if not (folder / name).is_file():
             raise SynthmillError(f"{folder / name} is missing: run the report stage first (`./mill run {dataset}` runs them all)")
     said = read_json(folder / "report.json")
@@ -170,9 +194,10 @@ def assemble(out: Path, dataset: str, section: params.Dataset, said: dict, gates
     """Writes the whole release into the empty folder `out`."""
     ParquetExport().write(samples.draft, out)
     (out / "privacy").mkdir()
-    for path in sorted((reports_folder(dataset) / "report" / "public").iterdir()):
+    for name in PUBLIC_REPORT:
+        path = reports_folder(dataset) / "report" / "public" / name
         real.refuse_report(path)
-        shutil.copyfile(path, out / "privacy" / path.name)
+        shutil.copyfile(path, out / "privacy" / name)
     data = {path: sha256_file(out / path) for path in sums.files(out)}
     digests = ReleaseDigests(records=sha256_set(samples.records), files=files_digest(data))
     version, previous = decide(dataset, digests, said["samples"], samples.records)

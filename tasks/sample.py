@@ -71,7 +71,8 @@ def run(dataset: str) -> None:
     generator, model = weights.open_model(model_folder(dataset))
     shares = class_shares(plan, said)
     # The count decides which shards there are, not what is in a whole one.
-    scratch = Scratch("sample", dataset, plan=plan.model_dump(exclude={"n"}), model=model["digest"], shares=shares.tolist())
+    decides = {"plan": plan.model_dump(exclude={"n"}), "model": model["digest"], "shares": shares.tolist(), "labels": said["labels"]}
+    scratch = Scratch("sample", dataset, **decides)
     with ticking("sample", f"drawing with {plan.sampler}, {plan.steps} steps", plan.n, "image") as ticker:
         for first in range(0, plan.n, plan.shard_size):
             last = min(first + plan.shard_size, plan.n)
@@ -82,7 +83,10 @@ def run(dataset: str) -> None:
                 continue
             pixels, labels = draw(generator, plan, first, last, shares, ticker.update)
             keep(path, to_table(dataset, first, pixels, labels, said["labels"], plan), fingerprint)
-    write_json(scratch.folder / "manifest.json", _manifest(dataset, plan, said, model, scratch.folder))
+    written = _manifest(dataset, plan, said, model, scratch.folder)
+    shards = [Path(entry["file"]) for entry in written["shards"]]
+    scratch.keep_only(*(name for path in shards for name in (path.name, path.with_suffix(".json").name)))
+    write_json(scratch.folder / "manifest.json", written)
     scratch.move_to(samples_folder(dataset))
 
 

@@ -7,16 +7,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from schema.digest import sha256_json
+from schema.digest import sha256_file, sha256_json
 from schema.errors import SynthmillError
-from schema.settings import quieten, root
+from schema.settings import ROOT, quieten, root
 
 
 def main(run: Callable[..., None]) -> None:
-    """Runs a stage with the command line's words as arguments; ends with one message and the error's exit code."""
+    """Runs a stage with the command line's words as arguments; ends with one message and the error's exit code.
+
+    A stage ends with an error if params.yaml or code changed while it ran: DVC notes what it depends on afterwards, and would
+    take the new for what the result was made of.
+    """
     quieten()
     try:
+        before = code_digest(), sha256_file(root() / "params.yaml")
         run(*sys.argv[1:])
+        if before != (code_digest(), sha256_file(root() / "params.yaml")):
+            raise SynthmillError("params.yaml or the code was edited while this stage ran, so its result is thrown away: run again")
     except SynthmillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -28,6 +35,13 @@ def main(run: Callable[..., None]) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def code_digest() -> str:
+    """Digest of all the code that a stage could run, and of the versions of what it stands on."""
+    files = sorted(path for package in ("schema", "models", "tasks", "catalog") for path in (ROOT / package).rglob("*.py"))
+    lock = ROOT / "requirements.lock"
+    return sha256_json([[path.relative_to(ROOT).as_posix(), sha256_file(path)] for path in (*files, lock)])
 
 
 def ingest_folder(dataset: str) -> Path:
@@ -57,9 +71,17 @@ class Scratch:
     """
 
     def __init__(self, stage: str, dataset: str, **decides: object) -> None:
-        self.fingerprint = sha256_json(decides)
+        self.fingerprint = sha256_json([decides, code_digest()])
         self.folder = root() / "data" / "scratch" / stage / dataset / self.fingerprint[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
+        for torn in self.folder.rglob(".*.tmp"):
+            torn.unlink()
+
+    def keep_only(self, *names: str) -> None:
+        """Drops every file but these, such as shards that a killed run with other counts left behind."""
+        for path in self.folder.iterdir():
+            if path.name not in names:
+                path.unlink()
 
     def move_to(self, out: Path, made: Path | None = None) -> None:
         """Makes the folder (or `made`, a folder in it) the stage's out in one rename, and drops all other scratch of the stage."""

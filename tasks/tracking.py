@@ -45,6 +45,9 @@ class TrainingRun:
         self.client.log_batch(self.run_id, metrics=self._waiting)
         self._waiting = []
 
+    def fail(self) -> None:
+        self.client.set_terminated(self.run_id, "FAILED")
+
     def picture(self, path: Path) -> None:
         self.client.log_artifact(self.run_id, str(path), "samples")
 
@@ -59,6 +62,9 @@ class TrainingRun:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        known = self.client.search_model_versions(f"name = '{name}' and run_id = '{self.run_id}'")
+        if known:  # a run that was killed between here and its end
+            return str(known[0].version)
         source = f"{self.client.get_run(self.run_id).info.artifact_uri}/model"
         version = self.client.create_model_version(name, source, self.run_id, tags={"synthmill.model_digest": digest})
         self.client.set_registered_model_alias(name, "candidate", version.version)

@@ -54,14 +54,14 @@ def run(dataset: str) -> None:
             ticker.update(note=f"loss {np.mean(recent):.4f}")
 
         def checkpoint(fit: dict) -> None:
+            tracked.flush()
             _save_checkpoint(scratch.folder, {"fit": fit, "losses": list(recent)})
 
         try:
             generator.fit(members.pixels, members.labels, state["fit"] if state else None, checkpoint, step)
         except FloatingPointError as error:
+            tracked.fail()
             raise SynthmillError(str(error)) from None
-    if not recent:
-        recent = state["losses"]
     out = scratch.folder / "model"
     model = weights.save(generator, out, said["digest"], said["labels"], float(np.mean(recent)))
     grid = scratch.folder / "grid.png"

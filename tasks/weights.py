@@ -18,9 +18,10 @@ def build(dataset: str, section: dict, manifest: dict) -> Generator:
     config = validate(plugin.Config, section, f"datasets.{dataset}.train")
     shape = Shape(**manifest["image"], classes=len(manifest["labels"]))
     try:
-        return plugin(config, shape, pick_device(device()))
+        place = pick_device(device())
     except (ValueError, RuntimeError) as error:
         raise SynthmillError(f"SYNTHMILL_DEVICE={device()!r} cannot be used: {error}") from None
+    return plugin(config, shape, place)
 
 
 def save(generator: Generator, folder: Path, dataset_digest: str, labels: list[str], loss: float) -> dict:

@@ -38,6 +38,11 @@ class Generator:
         self.shape = shape
         self.device = device
 
+    @classmethod
+    def objections(cls, config: Any, height: int, width: int, plan: Sample) -> str | None:
+        """Why this config cannot train images of this size or sample by this plan, where that can be known; None where it can."""
+        return None
+
     def components(self) -> dict[str, Any]:
         """The diffusers objects to save, by the names in `parts`, with the weights to sample from (EMA)."""
         raise NotImplementedError

@@ -42,6 +42,17 @@ class Plugin(Generator):
     Config = Config
     parts: ClassVar = {"unet": "UNet2DModel", "scheduler": "DDPMScheduler"}
 
+    @classmethod
+    def objections(cls, config, height, width, plan):
+        grain = 2 ** (len(config.channels) - 1)
+        if height % grain or width % grain:
+            return f"images of {height} x {width} cannot be halved {len(config.channels) - 1} times: sides must be multiples of {grain}"
+        if plan.steps > config.timesteps:
+            return f"sample.steps ({plan.steps}) is more than train.timesteps ({config.timesteps})"
+        if plan.guidance != 1 and config.class_dropout == 0:
+            return f"sample.guidance {plan.guidance:g} needs train.class_dropout above 0 (0.1 is usual)"
+        return None
+
     def components(self):
         return {"unet": self.unet, "scheduler": self.scheduler}
 

@@ -31,7 +31,7 @@ class Plugin(Gate):
         from models.classifier import FEATURES, features, train_classifier
         from models.determinism import pick_device
         from schema.settings import device as asked
-        from tasks.gates._frechet import compare
+        from tasks.gates._frechet import Sample, compare
         from tasks.progress import ticking
 
         device = pick_device(asked())
@@ -50,8 +50,8 @@ class Plugin(Gate):
         with ticking("gate fd-domain", "bootstrapping", 1, "test") as ticker:
             found = compare(
                 features(network, synthetic.pixels, device) / spread,
-                features(network, real.holdout.pixels, device) / spread,
-                test / spread,
+                Sample(features(network, real.holdout.pixels, device) / spread, real.holdout.patients),
+                Sample(test / spread, real.test.patients),
                 self.config.bootstrap,
                 self.config.seed,
                 FEATURES,

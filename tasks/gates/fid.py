@@ -1,5 +1,6 @@
 """`fid`: the Frechet Inception distance on pytorch-fid's weights; INSUFFICIENT where they cannot be had."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from tasks.gates import Finding, Gate
 OFFICIAL = "6726825d"
 """First digits of the sha256 of pytorch-fid's `pt_inception-2015-12-05-6726825d.pth`, by the naming rule of torch's hub files."""
 SETTING = "SYNTHMILL_INCEPTION_WEIGHTS"
+DIMENSIONS = 2048
+UNIT = "FID in excess of real against real"
 
 
 class Config(GateConfig):
@@ -40,61 +43,68 @@ class Plugin(Gate):
         weights = inception_weights()
         if weights is None:
             return self._without("the Inception weights are not here", real, synthetic, needs=(SETTING,))
+        digest = check_weights(weights, self.config)
+        few = min(len(synthetic), len(real.holdout), len(real.test))
+        if few < DIMENSIONS:
+            return self._without(f"{few} images are fewer than {DIMENSIONS} feature dimensions", real, synthetic)
         import torch
 
         from models.determinism import pick_device
-        from models.inception import FEATURES, inception_features, load_inception
+        from models.inception import inception_features, load_inception
         from schema.settings import device as asked
-        from tasks.gates._frechet import compare
+        from tasks.gates._frechet import Sample, compare
         from tasks.progress import ticking
 
-        digest = sha256_file(weights)
-        if not digest.startswith(self.config.weights_sha256):
-            raise SynthmillError(
-                f"{SETTING} names a file with sha256 {digest[:16]}..., and gates.fid.weights_sha256 asks for {self.config.weights_sha256}: "
-                "give pytorch-fid's pt_inception-2015-12-05-6726825d.pth"
-            )
         device = pick_device(asked())
         network = load_inception(torch.load(weights, map_location="cpu", weights_only=True), device)
         sets = (synthetic, real.holdout, real.test)
         with ticking("gate fid", "Inception features", sum(map(len, sets)), "image") as ticker:
             synthetic_f, holdout_f, test_f = (inception_features(network, images.pixels, device, ticker.update) for images in sets)
-        found = compare(synthetic_f, holdout_f, test_f, self.config.bootstrap, self.config.seed, 1.0)
-        n = {"synthetic": found["n"], "holdout": found["n"], "test": len(test_f)}
-        evidence = {
-            "distance": found["distance"],
-            "null_distance": found["null"].value,
-            "features": FEATURES,
-            "network": "Inception-v3 of pytorch-fid",
-            "weights_sha256": digest,
-        }
-        if min(n.values()) < FEATURES:
-            few = f"{min(n.values())} images are fewer than {FEATURES} feature dimensions"
-            return self._without(few, real, synthetic, evidence=evidence)
+        holdout, test = Sample(holdout_f, real.holdout.patients), Sample(test_f, real.test.patients)
+        found = compare(synthetic_f, holdout, test, self.config.bootstrap, self.config.seed, 1.0)
         low, high = found["interval"]
         return Finding(
             value=found["excess"],
             interval=found["interval"],
             null=found["null"],
-            n=n,
-            unit="FID in excess of real against real",
+            n={"synthetic": found["n"], "holdout": found["n"], "test": len(test_f)},
+            unit=UNIT,
             reason=(
                 f"FID {found['distance']:.2f} where real images have {found['null'].value:.2f} among themselves: an excess of "
                 f"{found['excess']:.2f} ({low:.2f} to {high:.2f}), at most {self.config.threshold:g} being allowed."
             ),
-            evidence=evidence,
+            evidence={
+                "distance": found["distance"],
+                "null_distance": found["null"].value,
+                "features": DIMENSIONS,
+                "network": "Inception-v3 of pytorch-fid",
+                "weights_sha256": digest,
+            },
         )
 
-    def _without(self, why: str, real, synthetic: Images, needs: tuple[str, ...] = (), evidence: dict | None = None) -> Finding:
+    def _without(self, why: str, real, synthetic: Images, needs: tuple[str, ...] = ()) -> Finding:
         remedy = f" Set {SETTING} to a local copy of pytorch-fid's weights." if needs else ""
         return Finding(
             value=None,
             interval=None,
             null=None,
             n={"synthetic": len(synthetic), "holdout": len(real.holdout), "test": len(real.test)},
-            unit="FID in excess of real against real",
+            unit=UNIT,
             reason=f"FID cannot be judged: {why}.{remedy}",
-            evidence=evidence or {},
+            evidence={},
             status=Status.INSUFFICIENT,
             needs=needs,
         )
+
+
+def check_weights(weights: Path, config: Config) -> str:
+    """The sha256 of the weights file. Raises SynthmillError if it is not the one that params.yaml asks for."""
+    if not weights.is_file():
+        raise SynthmillError(f"{SETTING} names {weights}, which is not a file: mend the path or unset it")
+    digest = sha256_file(weights)
+    if not digest.startswith(config.weights_sha256):
+        raise SynthmillError(
+            f"{SETTING} names a file with sha256 {digest[:16]}..., and gates.fid.weights_sha256 asks for {config.weights_sha256}: "
+            "give pytorch-fid's pt_inception-2015-12-05-6726825d.pth"
+        )
+    return digest

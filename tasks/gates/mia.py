@@ -3,11 +3,11 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from models.stats import auc, bootstrap_two, group_index, percentile_interval, roc, tpr_at_fpr
 from schema.params import GateConfig
-from schema.verdict import Null
+from schema.verdict import Null, Status
 from tasks.gates import Finding, Gate
 
 FPR = 0.01
@@ -16,7 +16,9 @@ FPR = 0.01
 class Config(GateConfig):
     kind: Literal["mia"] = "mia"
     threshold: float = Field(ge=0, le=0.5, description="largest excess of the attack's AUC over its null")
-    timesteps: list[int] = Field(default=[20, 50, 100, 150, 200, 300, 400, 600], min_length=2, description="where the loss is taken")
+    timesteps: list[NonNegativeInt] = Field(
+        default=[20, 50, 100, 150, 200, 300, 400, 600], min_length=2, description="where the loss is taken"
+    )
     bootstrap: int = Field(default=1000, ge=100, description="bootstrap draws, and splits of the members for the null")
     seed: int = Field(default=0, ge=0)
 
@@ -32,6 +34,13 @@ class Plugin(Gate):
         "non-members: holdout images of other patients. Null: members against members, over random splits of the same sizes. "
         "Interval: 95 % percentile bootstrap by patient."
     )
+
+    def status(self, finding):
+        """As every gate's, on both sides: an attacker whose guesses are wrong too often turns them round."""
+        status = super().status(finding)
+        if status is Status.PASS and finding.interval[0] < -self.config.threshold:
+            return Status.FAIL if finding.value < -self.config.threshold else Status.INSUFFICIENT
+        return status
 
     def measure(self, real, synthetic):
         from tasks.progress import ticking
@@ -109,7 +118,10 @@ class Plugin(Gate):
                 continue
             value = auc(inside, outside)
             if value > worst["auc"]:
-                singles = [[np.array([k]) for k in range(len(scores))] for scores in (inside, outside)]
-                draws = bootstrap_two(lambda a, b, i=inside, o=outside: auc(i[a], o[b]), *singles, self.config.bootstrap, self.config.seed)
+                groups = [
+                    group_index([images.patients[row] for row in np.flatnonzero(images.labels == label)])
+                    for images in (real.train, real.holdout)
+                ]
+                draws = bootstrap_two(lambda a, b, i=inside, o=outside: auc(i[a], o[b]), *groups, self.config.bootstrap, self.config.seed)
                 worst = {"label": name, "auc": value, "interval": list(percentile_interval(draws))}
         return worst

@@ -41,7 +41,8 @@ class Source:
 
     def records(self) -> Iterator[Record | Rejected]:
         """Every record, streaming, in an order that does not change between runs. Never one in silence less:
-        what cannot be read is raised as SynthmillError (the file is unusable) or yielded as Rejected (one image is)."""
+        what cannot be read is raised as SynthmillError (the file is unusable) or yielded as Rejected (one image is).
+        What the config asks to leave out is Rejected with `asked`."""
         raise NotImplementedError
 
 
@@ -56,5 +57,7 @@ def resolve(path: str) -> Path:
         raise UsageError(f"{path!r} climbs out of SYNTHMILL_DATA: write a path inside it, or an absolute one")
     folder = data_root()
     if folder is None:
-        raise SynthmillError(f"the source {path!r} is relative to SYNTHMILL_DATA, which is not set: export it, the folder of your data")
+        raise SynthmillError(
+            f"the source {path!r} is relative to SYNTHMILL_DATA, which is not set: run `export SYNTHMILL_DATA=/folder/of/your/data`"
+        )
     return folder / path

@@ -30,6 +30,9 @@ LAYOUTS = {
 }
 """The columns of the official files; `isic` has a column for each class, 1 where the image is of it."""
 
+ASKED = {"label not in classes", "several labels"}
+"""Reasons that come up only where the config asks for them: `other: ignore`, `multi_label: skip`."""
+
 SPLIT_WORDS = {"train": "train", "val": "holdout", "valid": "holdout", "validation": "holdout", "holdout": "holdout", "test": "test"}
 
 
@@ -90,7 +93,7 @@ class Plugin(Source):
         """In the order of the CSV, then the images that it does not name. One image is in memory at a time."""
         for row in self._rows:
             if row.fault or row.file is None:
-                yield Rejected(row.id, row.fault or "missing file")
+                yield Rejected(row.id, row.fault or "missing file", asked=row.fault in ASKED)
                 continue
             try:
                 image = decode(row.file)
@@ -100,7 +103,7 @@ class Plugin(Source):
             # With no patient column, copies of one image at least never straddle a split.
             yield Record(row.id, row.patient or sha256_pixels(image), image, row.label, split=row.split)
         for path in self._unnamed():
-            yield Rejected(path, "not in the csv")
+            yield Rejected(path, "not in the csv", asked=True)
 
     def _unnamed(self) -> list[str]:
         named = {row.file for row in self._rows}
@@ -152,7 +155,7 @@ class Plugin(Source):
             words = self._one_hot(number, cells, classes) if classes else [word.strip() for word in cell["label"].split("|")]
             label, fault = self._label(number, [word for word in words if word])
             if "patient" in cell and not cell["patient"]:
-                fault = "no patient"
+                fault = fault or "no patient"
             if not cell["image"]:
                 raise self._table.fault(f"row {number} names no image: fill it in or take the row out")
             split = self._split(number, cell["split"]) if "split" in cell else None

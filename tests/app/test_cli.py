@@ -101,7 +101,7 @@ def test_status_remembers_how_the_last_run_ended(inside):
 
 def test_check_tells_every_fault_and_exits_as_the_first(inside, workspace):
     params = (workspace / "params.yaml").read_text()
-    (workspace / "params.yaml").write_text(params.replace("lr: 0.001", "lr: -1"))
+    (workspace / "params.yaml").write_text(params.replace("lr: 0.002", "lr: -1"))
     code, out, _ = inside("check", "--json")
     found = {each["check"]: each for each in json.loads(out)}
     assert code == 2

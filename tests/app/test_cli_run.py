@@ -72,7 +72,7 @@ def test_a_build_that_dies_without_a_word_is_a_failure_with_its_exit_code(inside
 def test_json_is_the_outcome_and_all_of_stdout(inside, workspace):
     code, out, _ = inside("run", "--json", scenario="refused")
     assert code == 3
-    assert json.loads(out) == json.loads(only(workspace, "outcome.json").read_text())
+    assert json.loads(out) == {**json.loads(only(workspace, "outcome.json").read_text()), "code": None}
 
 
 def test_where_nothing_changed_no_build_starts_and_prefect_and_torch_stay_out(pretend, workspace):

@@ -40,7 +40,7 @@ def source(plugin, config):
 
 def facts(item: Record | Rejected) -> tuple:
     if isinstance(item, Rejected):
-        return item.id, item.reason
+        return item.id, item.reason, item.asked
     return item.id, item.patient, item.label, item.split, dict(item.meta), sha256_pixels(item.image)
 
 

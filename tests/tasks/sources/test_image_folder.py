@@ -170,6 +170,21 @@ def test_labels_are_mapped_and_words_outside_the_mapping_need_a_rule(tmp_path):
     assert names == {"normal", "pneumonia", "sick"}
 
 
+def test_what_the_config_asks_to_leave_out_is_no_fault_but_all_else_is(tmp_path):
+    touch(tmp_path, "a.png", "b.png", "c.png", "d.png", "e.png", "unnamed.png")
+    rows = "image,label,who\na.png,x,p1\nb.png,z,p2\nc.png,x|y,p3\nd.png,,p4\ne.png,x,\ngone.png,z,\nlost.png,y,p5\n"
+    options = {"classes": {"x": "x", "y": "y"}, "other": "ignore", "multi_label": "skip", "patient": "who"}
+    items = [item for item in source(tmp_path, rows, **options).records() if isinstance(item, Rejected)]
+    assert [(item.id, item.reason) for item in items if item.asked] == [
+        ("b.png", "label not in classes"),
+        ("c.png", "several labels"),
+        ("gone.png", "label not in classes"),
+        ("unnamed.png", "not in the csv"),
+    ]
+    faults = {item.id: item.reason for item in items if not item.asked}
+    assert faults == {"d.png": "no label", "e.png": "no patient", "lost.png": "missing file"}
+
+
 def test_config_knows_its_labels_and_takes_numbers_as_words(tmp_path):
     with pytest.raises(UsageError, match="priority names 'Mass', which is no label of classes"):
         source(tmp_path, classes={"a": "b"}, priority=["Mass"])
