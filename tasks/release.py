@@ -37,7 +37,6 @@ from tasks.progress import ticking
 from tasks.shards import manifest
 from tasks.stage import ingest_folder, main, model_folder, reports_folder, samples_folder, verdict_file
 
-
 PUBLIC_REPORT = ("report.html", "report.json")
 """What goes out of the report's public edition; nothing else that may lie beside them does."""
 

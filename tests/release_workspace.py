@@ -14,7 +14,7 @@ from schema import params
 from schema.digest import read_json, sha256_file, sha256_json, sha256_pixels, sha256_set, write_json
 from schema.record import REAL, SPLITS, encode_png, synthetic_schema
 from schema.verdict import Null, Subject, Verdict
-from tasks.configs import gate_config
+from tasks.configs import gate_config, generator_config
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "pneumonia"
@@ -39,7 +39,7 @@ PARAMS = {
                 "labels": CLASSES,
                 "split": {"salt": "a-secret-salt"},
             },
-            "train": {"kind": "ddpm", "seed": 3},
+            "train": {"kind": "ddpm", "steps": 10, "seed": 3},
             "sample": {"n": 12, "base_seed": 500, "batch_size": 4, "shard_size": 8},
             "gates": {"mia": {"threshold": 0.05}, "fid": {"required": False, "threshold": 20.0}},
         }
@@ -158,7 +158,9 @@ def build(root: Path, home: Path) -> Workspace:
     (root / ".dvc/config").write_text(SETTINGS)
     (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     write_ingest(root)
-    write_json(root / "data/models" / NAME / "model.json", {"digest": "d" * 64, "kind": "ddpm", "parameters": 7, "params": {}, "loss": 0.1})
+    said = {"digest": "d" * 64, "kind": "ddpm", "parameters": 7, "loss": 0.1}
+    trained = generator_config(NAME, params.load(root / "params.yaml").dataset(NAME)).model_dump(mode="json")
+    write_json(root / "data/models" / NAME / "model.json", {**said, "params": trained})
     write_samples(root, range(12))
     judge(workspace)
     return workspace
@@ -199,7 +201,9 @@ def write_ingest(root: Path) -> None:
 
 
 def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
-    """Images drawn from the seeds, labels in turn."""
+    """Images drawn from the seeds, labels in turn, as if by what params.yaml says, where there is one."""
+    plan = root / "params.yaml"
+    drawn = params.load(plan).dataset(NAME).sample.model_dump(mode="json") if plan.is_file() else {}
     folder = root / "data/samples" / NAME
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -224,7 +228,7 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
             "n": len(rows),
             "labels": {name: sum(row["label_name"] == name for row in rows) for name in CLASSES},
             "model": "d" * 64,
-            "params": {},
+            "params": drawn,
             "image": {"height": 16, "width": 16, "channels": 1},
             "shards": shards,
         },

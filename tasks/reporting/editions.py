@@ -18,8 +18,8 @@ VERDICT_FIELDS = (
 
 
 def public(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the public edition."""
-    return {
+    """The facts of the public edition. A plug-in's own words, such as `reason` and `method`, keep no path."""
+    out = {
         "format": facts["format"],
         "edition": "public",
         "dataset": facts["dataset"],
@@ -31,6 +31,7 @@ def public(facts: dict[str, Any]) -> dict[str, Any]:
         "not_measured": facts["not_measured"],
         "limits": facts["limits"],
     }
+    return evidence.without_paths(out)
 
 
 def _gate(gate: dict[str, Any]) -> dict[str, Any]:

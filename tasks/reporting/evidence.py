@@ -1,6 +1,7 @@
 """A verdict's evidence, shape by shape. A gate may put anything there; what a page draws or publishes is only what is known here."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -11,6 +12,20 @@ MOST_ENTRIES = 64
 """A list longer than this could be one number an image: no list of a known shape is, so it is not taken for one."""
 
 COARSE_FPR = np.linspace(0, 1, 21)
+
+LOCAL = "(a local path)"
+
+PATH = re.compile(
+    r"""
+    (?P<web>https?://[^\s<>"']+)                                                  # stays
+    | (?P<quote>["'`])(?:~[\w.-]*|\.{1,2}|[A-Za-z]:)?[/\\](?!\s)[^"'`\n]+(?P=quote)  # '/srv/Anna M/x.png'
+    | [A-Za-z][\w+.-]+://[^\s<>"'`]+                                              # file:///srv/x.png, s3://ward-7/x
+    | (?<![\w.~/\\<])(?:~[\w.-]*|\.{1,2})?/[\w.~%@+-][^\s<>"'`,;:()\[\]]*          # /srv/x.png, ~/x.png, ../x.png
+    | (?<!\w)(?:[A-Za-z]:[\\/]|\\\\)[^\s<>"'`,;()\[\]]+                            # C:\x.png, \\server\x.png
+    """,
+    re.VERBOSE,
+)
+"""What looks like a path of this machine, anywhere in a text."""
 
 
 def number(value: Any) -> float | None:
@@ -135,14 +150,19 @@ def rows(evidence: dict[str, Any]) -> list[tuple[str, str, str | None]]:
 
 
 def without_paths(value: Any) -> Any:
-    """The same value with every absolute path taken out: it means nothing elsewhere, and a folder may be named after a person."""
+    """The same value with every local path taken out: it means nothing elsewhere, and a folder may be named after a person.
+
+    A text that begins with a path is taken for one as a whole, since paths may hold blanks; within a text only quoted ones may.
+    """
     if isinstance(value, dict):
         return {key: without_paths(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [without_paths(entry) for entry in value]
-    if isinstance(value, str) and (value.startswith("~") or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        return "(a local path)"
-    return value
+    if not isinstance(value, str):
+        return value
+    if value.startswith("~") or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute():
+        return LOCAL
+    return PATH.sub(lambda found: found["web"] or LOCAL, value)
 
 
 def finite(value: Any) -> Any:

@@ -41,13 +41,15 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
 
 
 def decision(workspace: Workspace) -> dict[str, Any]:
-    """Whether these bytes may leave, by the rules of the release stage: no gate objects, and no image is a real one.
+    """Whether these bytes may leave, by the rules of the release stage: a gate is required, none objects, and no image is a real one.
 
     An objection's `gate` is None where it is not a gate's.
     """
     required = [name for name, config in workspace.configs.items() if config["required"]]
     found = {name: objections(verdict, name, workspace.configs[name], workspace.subject) for name, verdict in workspace.verdicts.items()}
     against = [{"gate": name, "words": words} for name, words in found.items() if words is not None]
+    if not required:
+        against.append({"gate": None, "words": "No gate of the panel is required for this dataset: nothing could hold it back."})
     if workspace.copies:
         words = f"Synthetic images that equal a real image, pixel for pixel: {workspace.copies}. The generator has memorised."
         against.append({"gate": None, "words": words})

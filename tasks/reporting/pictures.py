@@ -11,6 +11,7 @@ from tasks.reporting import sheets
 from tasks.reporting.gather import Workspace
 from tasks.reporting.nearest import TAILS, Closest
 
+
 @dataclass(frozen=True)
 class Picture:
     """A PNG as a data URI, with its size in pixels of the file."""

@@ -22,58 +22,84 @@ QUESTIONS = {
     "mia": Question("Membership inference", "Can an attacker tell which images the generator was trained on?"),
 }
 
+
+class Absent(NamedTuple):
+    """What is said to be left open, and why it matters, unless the panel has one of the gates `measured_by`; if `beside` is not
+    empty, only where the panel has one of those."""
+
+    measured_by: set[str]
+    what: str
+    why: str
+    beside: frozenset[str] = frozenset()
+
+
 ABSENT = (
-    (
+    Absent(
+        {"mia"},
+        "Membership inference",
+        "No gate of this panel measures it: whether an attacker can tell which images the generator was trained on is not known.",
+    ),
+    Absent(
+        {"utility"},
+        "Usefulness",
+        "No gate of this panel measures it: whether anything can be learned from the synthetic images for real ones is not known.",
+    ),
+    Absent(
+        {"fid", "fd-domain"},
+        "Realism",
+        "No gate of this panel measures it: whether the synthetic images look like real ones to a network is not known.",
+    ),
+    Absent(
         {"dp", "dp-sgd", "dp-audit"},
         "Differential privacy",
-        "No gate of this panel shows it, so no ε is claimed: what follows rests on attacks that were tried, not on a proof.",
+        "No gate of this panel shows it, so no ε is claimed: nothing here is a proof.",
     ),
-    (
+    Absent(
         {"mia-lira", "lira", "mia-shadow"},
         "Stronger membership attackers",
         "One attacker model was tried at most, the one described under its gate. "
         "Attackers who train many shadow models of their own were not.",
+        beside=frozenset({"mia"}),
     ),
-    (
+    Absent(
         {"attribute-inference"},
         "Attribute inference",
         "Whether someone who knows part of a record can learn the rest (age, sex, diagnosis) from the synthetic data.",
     ),
-    (
+    Absent(
         {"copying", "nearest", "memorization", "memorisation"},
         "Copies that are not exact",
         "An image that equals a real one pixel for pixel holds the release back. Near copies and mirrored ones do not: "
         "distances to the nearest training image are shown, but no threshold is set for them.",
     ),
-    (
+    Absent(
         {"extraction", "memorization", "memorisation"},
         "Extraction of training images",
         "Whether images can be drawn out of the generator on purpose. "
         "Only the images of this dataset were compared with the training images.",
     ),
-    (
+    Absent(
         {"linkage", "singling-out"},
         "Linkage and singling out",
         "Whether a synthetic image can be tied to a person by means of other data, such as other archives of the same hospital.",
     ),
-    (
+    Absent(
         {"subgroups", "fairness", "coverage"},
         "Patient groups",
         "Whether realism, usefulness and privacy hold alike for each sex, age, site or device. "
         "Only the classes listed here were told apart.",
     ),
-    (
+    Absent(
         {"reader-study", "clinician"},
         "Reading by clinicians",
         "No clinician has judged whether the anatomy and the findings are plausible.",
     ),
-    (
+    Absent(
         {"composition"},
         "Several releases together",
         "Each release was judged alone. What several releases made from the same patients give away together was not measured.",
     ),
 )
-"""(kinds of gate that would measure it, what, why it matters): a line is dropped once the panel has such a gate."""
 
 GLOSSARY = (
     ("Training images (members)", "Real images that the generator learned from. They are whom the privacy gates protect."),
@@ -137,7 +163,8 @@ def not_measured(gates: list[dict[str, Any]]) -> list[dict[str, str]]:
     """What this panel leaves open: gates that settled nothing, gates that cannot refuse, and what no gate looks at."""
     open_gates = [entry for entry in map(_left_open, gates) if entry is not None]
     kinds = {gate["gate"] for gate in gates}
-    return open_gates + [{"what": what, "why": why} for measured_by, what, why in ABSENT if not measured_by & kinds]
+    absent = [entry for entry in ABSENT if not entry.measured_by & kinds and (not entry.beside or entry.beside & kinds)]
+    return open_gates + [{"what": entry.what, "why": entry.why} for entry in absent]
 
 
 def _left_open(gate: dict[str, Any]) -> dict[str, str] | None:
@@ -154,17 +181,22 @@ def _left_open(gate: dict[str, Any]) -> dict[str, str] | None:
 
 def limits(facts: dict[str, Any]) -> list[str]:
     """What the numbers of this report cannot carry, whatever they are."""
+    measured = {gate["gate"] for gate in facts["gates"] if gate["value"] is not None}
     said = [
         "The numbers are of these images, this model and these real images, by digest. "
         "They say nothing of another release, even by the same method.",
         "A passed gate bounds what its own attack or test can find. Absence of evidence against privacy is not proof of privacy.",
-        "Membership attacks give averages over patients; someone with an unusual image can be at higher risk than the average.",
         "Pixel RMSE finds copies, and copies mirrored left to right. "
         "It is blind to copies that are shifted, zoomed, rotated or changed in contrast.",
-        "Usefulness was measured for telling the listed classes apart. "
-        "It does not carry over to other tasks, finer classes or other image sizes.",
         "Whatever is biased or missing in the real images is likely so in the synthetic ones.",
     ]
+    if "mia" in measured:
+        said.append("Membership attacks give averages over patients; someone with an unusual image can be at higher risk than the average.")
+    if "utility" in measured:
+        said.append(
+            "Usefulness was measured for telling the listed classes apart. "
+            "It does not carry over to other tasks, finer classes or other image sizes."
+        )
     if facts["nearest"]["n"]["holdout"] < 1000:
         said.append(
             "There are fewer than 1000 holdout images: "

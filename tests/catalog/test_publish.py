@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import release_workspace as rw
+import yaml
 
 from catalog import git, publish, store, sums, versions
 from schema.digest import read_json, write_json
@@ -80,26 +81,34 @@ def test_killed_anywhere_and_run_again_it_ends_with_one_tag(workspace):
     assert user_state(workspace) == before
 
 
-def test_the_next_version_stands_on_the_one_before_and_takes_params_as_used(released):
+def test_the_next_version_stands_on_the_one_before_and_takes_params_as_used(released, monkeypatch):
     """Built from uncommitted code with --no-publish, then committed: publishing builds the release anew, so that it names the commit."""
     (released.root / "new.py").write_text("")
     with pytest.raises(SynthmillError, match=r"not everything is committed \(new\.py\)"):
         publish.preflight(rw.NAME)
-    rw.write_samples(released.root, range(14))
     released.edit_params(lambda section: section["sample"].update(n=14))
+    rw.write_samples(released.root, range(14))
     rw.judge(released)
     released.dvc("repro", "--quiet")
     assert read_json(released.release / "provenance.json")["code"]["modified"] is True
     released.git("add", "new.py")
     released.git("commit", "--quiet", "--message", "More code")
     before = user_state(released)[1]
+    used = (released.root / "params.yaml").read_text()
+    pushed = publish.push
+
+    def edited_while_pushing(dataset: str) -> None:
+        pushed(dataset)
+        released.edit_params(lambda section: section["sample"].update(steps=3))
+
+    monkeypatch.setattr(publish, "push", edited_while_pushing)
 
     release = publish.publish(rw.NAME)
 
     assert release.tag == f"{rw.NAME}@v1.1.0"
     parents = released.git("rev-list", "--parents", "--max-count=1", release.tag).split()[1:]
     assert parents == [released.git("rev-parse", "main"), released.git("rev-parse", f"{TAG}^{{commit}}")]
-    assert released.git("show", f"{release.tag}:params.yaml") == (released.root / "params.yaml").read_text().strip()
+    assert released.git("show", f"{release.tag}:params.yaml") == used.strip()
     assert released.git("diff", "--name-only", "main") == "params.yaml"
     assert user_state(released)[1] == before
     said = read_json(released.release / "provenance.json")
@@ -131,7 +140,7 @@ def test_what_the_remote_lost_or_garbled_is_found_by_reading_it_back(released):
         publish.verify_remote(release, BRANCH, said)
     for path in stored(released):
         path.unlink()
-    with pytest.raises(SynthmillError, match=r"reading pneumonia at .* from the store failed"):
+    with pytest.raises(SynthmillError, match=r"reading pneumonia at .* from the remote store .* failed"):
         publish.verify_remote(release, BRANCH, said)
 
 
@@ -154,12 +163,13 @@ def test_a_release_that_dvc_calls_stale_is_not_published(workspace):
 def described(workspace: rw.Workspace, **changes) -> Release:
     said = read_json(workspace.release / "provenance.json")
     fields = {name: said[name] for name in ("dataset", "version", "images", "labels", "digests", "gates")}
-    return Release(**fields | changes, code_commit=workspace.git("rev-parse", "HEAD"))
+    fields |= {"sums": sums.digest(workspace.release), "code_commit": workspace.git("rev-parse", "HEAD")}
+    return Release(**fields | changes)
 
 
 def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
     release = described(workspace)
-    first, second = publish.write_commit(release), publish.write_commit(release.model_copy(update={"version": "v1.0.1"}))
+    first, second = publish.write_commit(release, ""), publish.write_commit(release.model_copy(update={"version": "v1.0.1"}), "")
     assert publish.record(release, first, tip=None) == release
     tagged = workspace.git("rev-parse", TAG)
     # The same release by another run: what is there already.
@@ -175,8 +185,21 @@ def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
 def test_a_version_decided_without_a_later_release_is_outdated(workspace):
     assert not publish.is_outdated(rw.NAME)
     other = described(workspace, digests={"records": "1" * 64, "files": "2" * 64})
-    publish.record(other, publish.write_commit(other), tip=None)
+    publish.record(other, publish.write_commit(other, ""), tip=None)
     assert publish.is_outdated(rw.NAME)
+
+
+def test_a_release_built_at_another_commit_is_built_again_and_names_the_one_that_its_tag_stands_on(workspace):
+    built = (workspace.release / "provenance.json").read_bytes()
+    workspace.git("commit", "--quiet", "--allow-empty", "--message", "More code")
+    assert publish.is_outdated(rw.NAME)
+    release = publish.publish(rw.NAME)
+    assert release.tag == TAG
+    assert release.code_commit == workspace.git("rev-parse", "HEAD") == workspace.git("rev-parse", f"{TAG}^1")
+    assert read_json(workspace.release / "provenance.json")["code"]["commit"] == release.code_commit
+    # Built at the earlier commit again: the same digests are the same version, which is there already.
+    (workspace.release / "provenance.json").write_bytes(built)
+    assert publish.publish(rw.NAME) == release
 
 
 def test_the_commit_holds_only_the_locks_of_its_dataset(workspace):
@@ -185,9 +208,20 @@ def test_the_commit_holds_only_the_locks_of_its_dataset(workspace):
         lock.read_text()
         + "  release@other:\n    cmd: python -m tasks.release other\n  gate@other-pneumonia:\n    cmd: python -m x other y\n"
     )
-    commit = publish.write_commit(described(workspace))
+    commit = publish.write_commit(described(workspace), "build: []\n")
     assert "other" not in workspace.git("show", f"{commit}:dvc.lock")
     assert f"release@{rw.NAME}" in workspace.git("show", f"{commit}:dvc.lock")
+    assert workspace.git("show", f"{commit}:params.yaml") == "build: []"
+
+
+def test_a_dataset_called_like_a_gate_keeps_only_its_own_locks(tmp_path):
+    stages = {
+        "release@mia": {"cmd": "python -m tasks.release mia"},
+        "gate@mia-fid": {"cmd": "python -m tasks.gate mia fid"},
+        "gate@pneumonia-mia": {"cmd": "python -m tasks.gate pneumonia mia"},
+    }
+    (tmp_path / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+    assert set(yaml.safe_load(publish.own_lock(tmp_path / "dvc.lock", "mia"))["stages"]) == {"release@mia", "gate@mia-fid"}
 
 
 def test_git_is_pushed_only_where_a_remote_is_named_and_a_killed_push_is_made_up_for(released, monkeypatch):
@@ -207,6 +241,27 @@ def test_git_is_pushed_only_where_a_remote_is_named_and_a_killed_push_is_made_up
         publish.publish(rw.NAME)
     monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "elsewhere")
     with pytest.raises(SynthmillError, match="SYNTHMILL_GIT_REMOTE is 'elsewhere', which is not a git remote here"):
+        publish.preflight(rw.NAME)
+
+
+def test_tags_that_were_never_pushed_go_too_and_those_of_others_are_fetched_first(released, monkeypatch):
+    bare = released.home / "bare.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+    released.git("remote", "add", "origin", str(bare))
+    later = described(released, version="v2.0.0", digests={"records": "1" * 64, "files": "2" * 64})
+    publish.record(later, publish.write_commit(later, ""), tip=git.resolve(released.root, BRANCH))
+    monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "origin")
+    publish.push_git(later)
+    tags = {f"refs/tags/{TAG}", f"refs/tags/{later.tag}"}
+    assert set(git.git(bare, "for-each-ref", "--format=%(refname)").split()) == {BRANCH, *tags}
+    publish.preflight(rw.NAME)
+    released.git("tag", "--delete", later.tag)
+    with pytest.raises(SynthmillError, match=r"not known here \(pneumonia@v2\.0\.0\).*git fetch --tags origin"):
+        publish.preflight(rw.NAME)
+    released.git("fetch", "--quiet", "--tags", "origin")
+    publish.preflight(rw.NAME)
+    released.git("tag", "--force", later.tag, "main")
+    with pytest.raises(SynthmillError, match=r"other tags than this clone under the same names \(pneumonia@v2\.0\.0\)"):
         publish.preflight(rw.NAME)
 
 

@@ -9,7 +9,8 @@ import pytest
 import release_workspace as rw
 
 import catalog
-from catalog import git, sums, versions
+from catalog import folder, git, sums, versions
+from schema.digest import read_json, write_json
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
 
@@ -24,8 +25,8 @@ def got(reader, tmp_path):
 
 
 def release(version: str, dataset: str = rw.NAME) -> Release:
-    digests = {"records": version * 3, "files": version * 4}
-    return Release(dataset=dataset, version=version, images=1, labels={"a": 1}, digests=digests, gates=[], code_commit="0" * 40)
+    said = {"digests": {"records": version * 3, "files": version * 4}, "sums": version * 5}
+    return Release(dataset=dataset, version=version, images=1, labels={"a": 1}, **said, gates=[], code_commit="0" * 40)
 
 
 class TestVersions:
@@ -141,10 +142,31 @@ class TestVerify:
             catalog.verify(got)
         assert found.value.exit_code == 5
 
-    def test_new_sums_do_not_hide_a_changed_report(self, got):
-        (got / "privacy/report.json").write_text("{}")
+    @pytest.mark.parametrize("name", ["privacy/report.json", "privacy/report.html"])
+    def test_new_sums_do_not_hide_a_changed_report(self, got, name):
+        (got / name).write_text("{}")
         sums.write(got)
         with pytest.raises(IntegrityError, match=rf"SHA256SUMS has other files than tag {TAG} names"):
+            catalog.verify(got)
+
+    def test_new_sums_do_not_hide_another_licence(self, got):
+        card = (got / "README.md").read_text()
+        (got / "README.md").write_text(card.replace("license: cc-by-4.0", "license: mit"))
+        assert (got / "README.md").read_text() != card
+        sums.write(got)
+        with pytest.raises(IntegrityError, match=rf"its files are not those of {TAG}") as found:
+            catalog.verify(got)
+        assert found.value.exit_code == 5
+        with pytest.raises(IntegrityError, match="its files are not those of"):
+            folder.check_sums(got, versions.find(TAG))
+
+    @pytest.mark.parametrize("missing", ["digests", "code", "version"])
+    def test_a_provenance_that_lacks_something_is_an_integrity_error(self, got, missing):
+        said = read_json(got / "provenance.json")
+        del said[missing]
+        write_json(got / "provenance.json", said)
+        sums.write(got)
+        with pytest.raises(IntegrityError, match=rf"does not say where a release comes from \({missing}: Field required\)"):
             catalog.verify(got)
 
     def test_new_sums_do_not_hide_changed_images(self, got):

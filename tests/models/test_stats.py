@@ -25,7 +25,7 @@ def test_auc_counts_ties_half_as_scikit_learn_does():
 
 def test_tpr_at_one_percent_of_two_normals():
     members, others = scores(2.0, 20000, 20000)
-    assert tpr_at_fpr(members, others, 0.01) == pytest.approx(norm.sf(norm.isf(0.01) - 2), abs=0.01)
+    assert tpr_at_fpr(members, others, 0.01) == pytest.approx(norm.sf(norm.isf(0.01) - 2), abs=0.03)  # three standard errors
 
 
 def test_tpr_is_never_flattered_by_ties_or_few_non_members():

@@ -19,6 +19,7 @@ from schema.errors import GateFailed, IntegrityError, SynthmillError
 from schema.record import encode_png
 from schema.release import Release
 from tasks import release
+from tasks.reporting import sheets
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def tag(workspace: rw.Workspace) -> Release:
     """Tags what lies in the release folder, as publishing would, and keeps its bytes for `store.fetch` to give."""
     said = read_json(workspace.release / "provenance.json")
     fields = {name: said[name] for name in ("dataset", "version", "images", "labels", "digests", "gates")}
-    made = Release(**fields, code_commit="0" * 40)
+    made = Release(**fields, sums=sha256_file(workspace.release / "SHA256SUMS"), code_commit="0" * 40)
     workspace.git("tag", "--annotate", made.tag, "--message", versions.write_tag(made), "--cleanup=verbatim")
     shutil.copytree(workspace.release, workspace.home / made.tag)
     return made
@@ -48,6 +49,8 @@ def version(workspace: rw.Workspace) -> str:
 
 
 def test_a_release_holds_the_files_that_it_should_and_sha256sum_agrees(workspace):
+    beside = workspace.root / "reports" / rw.NAME / "report/public/notes.txt"
+    beside.write_text("left by an editor")
     release.run(rw.NAME)
     files = set(contents(workspace.release))
     assert files == {
@@ -145,6 +148,23 @@ def test_a_threshold_tightened_after_measuring_refuses(workspace):
         release.run(rw.NAME)
 
 
+def test_a_panel_that_requires_nothing_lets_nothing_out(workspace):
+    workspace.edit_params(lambda section: section["gates"]["mia"].update(required=False))
+    with pytest.raises(GateFailed, match="no gate of the panel is required"):
+        release.run(rw.NAME)
+    assert not workspace.release.exists()
+
+
+def test_weights_and_samples_of_other_params_are_refused(workspace):
+    workspace.edit_params(lambda section: section["train"].update(lr=0.5))
+    with pytest.raises(IntegrityError, match=r"the weights of pneumonia were made under other params .*\(lr\): run"):
+        release.run(rw.NAME)
+    workspace.edit_params(lambda section: section["train"].pop("lr"))
+    workspace.edit_params(lambda section: section["sample"].update(base_seed=7, steps=3))
+    with pytest.raises(IntegrityError, match=r"the samples of pneumonia were made under other params .*\(base_seed, steps\): run"):
+        release.run(rw.NAME)
+
+
 def test_a_report_about_other_bytes_is_refused(workspace):
     path = workspace.root / "reports" / rw.NAME / "report/public/report.json"
     said = read_json(path)
@@ -172,6 +192,35 @@ def test_real_images_and_ids_in_the_public_report_are_refused(workspace):
     with pytest.raises(GateFailed, match=r"report\.html shows 1 real images and names 2 real ids"):
         release.run(rw.NAME)
     assert not workspace.release.exists()
+
+
+@pytest.mark.parametrize("side", [16, 10])
+def test_a_real_image_on_a_contact_sheet_is_found_mirrored_and_reduced_too(workspace, monkeypatch, side):
+    """A sheet as the report draws it, with the budget of pixels so small that images of 16 x 16 are reduced to `side`."""
+    monkeypatch.setattr(sheets, "grid", lambda shape, count: (12, side))
+    page = workspace.root / "reports" / rw.NAME / "report/public/report.html"
+
+    def show(seeds, step: int = 1) -> None:
+        images = [sheets.reduced(rw.pixels(seed), side)[:, ::step] for seed in seeds]
+        sheet = sheets.draw(images, 12, (16, 16, 1), side)
+        page.write_text(f'<img src="data:image/png;base64,{base64.b64encode(encode_png(sheet)).decode()}">')
+
+    show(range(9))
+    release.run(rw.NAME)
+    show([*range(8), 9003])
+    with pytest.raises(GateFailed, match="shows 1 real images"):
+        release.run(rw.NAME)
+    if side == 16:  # a mirror image reduced may round otherwise
+        show([0, 9004, 9005], step=-1)
+        with pytest.raises(GateFailed, match="shows 2 real images"):
+            release.run(rw.NAME)
+
+
+@pytest.mark.parametrize("picture", ["data:image/png;base64,AAAA", "data:image/svg+xml,%3Csvg/%3E"])
+def test_a_picture_that_cannot_be_looked_into_is_refused(workspace, picture):
+    (workspace.root / "reports" / rw.NAME / "report/public/report.html").write_text(f'<img src="{picture}">')
+    with pytest.raises(GateFailed, match="cannot be looked into"):
+        release.run(rw.NAME)
 
 
 def test_a_changed_shard_a_changed_row_and_a_changed_manifest_are_found(workspace):
@@ -218,13 +267,18 @@ def test_versions_follow_what_became_of_the_records(workspace, monkeypatch):
     assert version(workspace) == "v1.0.1"
     tag(workspace)
 
+    # The same records, the report drawn anew.
+    (workspace.root / "reports" / rw.NAME / "report/public/report.html").write_text("<p>The report, in other words</p>\n")
+    assert version(workspace) == "v1.0.2"
+    tag(workspace)
+
     # Two records more.
     rw.write_samples(workspace.root, range(14))
     rw.judge(workspace)
     assert version(workspace) == "v1.1.0"
-    assert read_json(workspace.release / "provenance.json")["previous"] == "v1.0.1"
+    assert read_json(workspace.release / "provenance.json")["previous"] == "v1.0.2"
     tag(workspace)
-    assert fetched == ["pneumonia@v1.0.1"], "the earlier release is read only where the records differ and none can be gone"
+    assert fetched == ["pneumonia@v1.0.2"], "the earlier release is read only where the records differ and none can be gone"
 
     # Two more, but one of the earlier ones is another image.
     rw.write_samples(workspace.root, [*range(13), 99, 100, 101])

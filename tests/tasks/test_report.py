@@ -24,6 +24,7 @@ from schema.errors import IntegrityError, SynthmillError
 from schema.record import REAL, encode_png, synthetic_schema
 from schema.verdict import Null, Status, Subject, Verdict
 from tasks import report
+from tasks.reporting.evidence import without_paths
 from tasks.reporting.facts import decision
 from tasks.reporting.gather import read
 from tasks.reporting.nearest import Closest, Nearest, nearest, summary
@@ -450,6 +451,48 @@ def test_what_nobody_measured_is_listed(reported):
     said = {entry["what"]: entry["why"] for entry in json.loads(reported[1]["public/report.json"])["not_measured"]}
     assert "SYNTHMILL_SOMETHING" in said["odd-one (odd-one)"]
     assert {"Differential privacy", "Attribute inference", "Reading by clinicians", "Stronger membership attackers"} <= set(said)
+
+
+def test_a_panel_without_a_kind_of_gate_says_so(workspace):
+    said = yaml.safe_load((workspace / "params.yaml").read_text())
+    said["panel"] = ["odd-one"]
+    said["datasets"]["lungs"]["gates"] = {"odd-one": {"threshold": PANEL["odd-one"], "required": False}}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(said))
+    found = json.loads(written(workspace)["public/report.json"])
+    absent = {entry["what"]: entry["why"] for entry in found["not_measured"]}
+    for what in ("Membership inference", "Usefulness", "Realism"):
+        assert absent[what].startswith("No gate of this panel measures it")
+    assert "Stronger membership attackers" not in absent
+    assert not [limit for limit in found["limits"] if "Usefulness was measured" in limit or "Membership attacks" in limit]
+    assert (found["decision"]["releasable"], found["decision"]["required"]) == (False, []), "nothing could hold it back"
+
+
+def test_a_gate_in_the_panel_is_not_said_to_be_absent(reported):
+    found = json.loads(reported[1]["public/report.json"])
+    assert not {"Membership inference", "Usefulness", "Realism"} & {entry["what"] for entry in found["not_measured"]}
+    assert [limit for limit in found["limits"] if "Usefulness was measured" in limit]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("cannot read /srv/ward/mueller-anna.npz: set X", "cannot read (a local path): set X"),
+        ("it is '/srv/Anna M/x.npz' here", "it is (a local path) here"),
+        (r"from C:\Users\anna\x.npz, then", "from (a local path), then"),
+        ("file=~/anna/x.pt", "file=(a local path)"),
+        ("read:/srv/anna or ../anna/x", "read:(a local path) or (a local path)"),
+        ("s3://ward-7/anna", "(a local path)"),
+        ("and/or, 1/2, a / b, </b>, https://example.org/a", "and/or, 1/2, a / b, </b>, https://example.org/a"),
+    ],
+)
+def test_paths_are_taken_out_of_any_text(text, left):
+    assert without_paths({"words": [text]}) == {"words": [left]}
+
+
+def test_a_gates_own_words_bring_no_path_into_a_page(workspace):
+    words = "The file /srv/hospital/mueller-anna.pt was not there."
+    set_verdict(workspace, "mia", status=Status.INSUFFICIENT, reason=words, method=words)
+    assert "mueller" not in "".join(written(workspace).values())
 
 
 def test_classes_of_few_people_are_not_counted_in_public(workspace):

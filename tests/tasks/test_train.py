@@ -1,0 +1,80 @@
+"""Training killed with -9 and started again ends in the very weights of an undisturbed run, in one MLflow run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from schema.digest import read_json, sha256_pixels, write_json
+from schema.record import REAL, encode_png
+from tasks.shards import write_table
+from tests.conftest import CHECKOUT
+
+TRAIN = {"kind": "ddpm", "channels": [8, 16], "steps": 60, "batch_size": 8, "warmup": 2, "timesteps": 50, "checkpoint_every": 10}
+
+
+def workspace(folder):
+    """A workspace with 24 ingested images of two classes, ready to train."""
+    written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+    written["build"] = ["tiny"]
+    written["datasets"] = {"tiny": {**written["datasets"]["phantom-cxr"], "train": TRAIN}}
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(written))
+    rows = []
+    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (24, 16, 16), dtype=np.uint8)):
+        image = {"bytes": encode_png(pixels), "path": f"{k}.png"}
+        rows.append(
+            {"id": str(k), "patient": str(k), "split": "train", "label": "ab"[k % 2], "image": image, "sha256": sha256_pixels(pixels)}
+        )
+    ingest = folder / "data/ingest/tiny"
+    digest = write_table(ingest / "train-00000.parquet", pa.Table.from_pylist(rows, schema=REAL))
+    shards = [{"file": "train-00000.parquet", "split": "train", "rows": 24, "sha256": digest}]
+    shape = {"height": 16, "width": 16, "channels": 1}
+    write_json(ingest / "manifest.json", {"digest": "d", "labels": ["a", "b"], "image": shape, "shards": shards})
+    return folder
+
+
+def start(folder) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.train", "tiny"],
+        cwd=CHECKOUT,
+        env={**os.environ, "SYNTHMILL_ROOT": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(280)
+def test_killed_and_started_again_gives_the_same_weights_in_one_run(tmp_path):
+    undisturbed, disturbed = workspace(tmp_path / "undisturbed"), workspace(tmp_path / "disturbed")
+    running = start(undisturbed)
+    assert running.wait() == 0, running.stderr.read()
+    running = start(disturbed)
+    deadline = time.monotonic() + 120
+    while not list((disturbed / "data/scratch/train").glob("*/*/checkpoint.pt")):
+        assert running.poll() is None, f"it ended before it could be killed: {running.stderr.read()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (disturbed / "data/models/tiny").exists()
+    running = start(disturbed)
+    assert running.wait() == 0, running.stderr.read()
+    said = [read_json(folder / "data/models/tiny/model.json") for folder in (undisturbed, disturbed)]
+    assert said[0] == said[1]
+    assert not (disturbed / "data/scratch/train/tiny").exists()
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{disturbed}/data/mlflow/mlflow.db")
+    (experiment,) = [found for found in client.search_experiments() if found.name == "tiny"]
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert {metric.step for metric in client.get_metric_history(run.info.run_id, "loss")} == set(range(1, 61))
+    assert client.get_model_version_by_alias("synthmill-tiny", "candidate").tags["synthmill.model_digest"] == said[0]["digest"]
