@@ -112,7 +112,7 @@ def git() -> list[Finding]:
         commit = head(root())
         changed = changed_files(root())
     except SynthmillError as error:
-        return [Finding("git", "fail", str(error), "see above; --no-publish builds without git")]
+        return [Finding("git", "fail", str(error), "see above: DVC keeps the graph in a git repository")]
     if changed:
         return [Finding("git", "warn", f"{len(changed)} uncommitted: {', '.join(changed[:3])}", "commit before a run that publishes")]
     return [Finding("git", "ok", f"clean at {commit[:10]}")]

@@ -22,7 +22,7 @@ class GitError(SynthmillError):
 def git(root: Path, *arguments: str, text: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Runs git in `root` and gives what it printed. `text` goes to its standard input. Raises GitError with git's own words."""
     if shutil.which("git") is None:
-        raise SynthmillError("git is not installed: install it, or run with --no-publish")
+        raise SynthmillError("git is not installed: install it and run again")
     clean = {name: value for name, value in os.environ.items() if name not in REDIRECTS}
     result = subprocess.run(
         ["git", "--no-optional-locks", "-C", str(root), *arguments],
@@ -43,13 +43,9 @@ def check_repository(root: Path) -> None:
     try:
         top = git(root, "rev-parse", "--show-toplevel").strip()
     except GitError as error:
-        raise SynthmillError(
-            f"{root} is not a git repository: run `git init` and commit there, clone synthmill, or use --no-publish"
-        ) from error
+        raise SynthmillError(f"{root} is not a git repository: run `git init` and commit there, or clone synthmill") from error
     if Path(top).resolve() != root.resolve():
-        raise SynthmillError(
-            f"{root} lies inside another git repository ({top}): clone synthmill into a folder of its own, or use --no-publish"
-        )
+        raise SynthmillError(f"{root} lies inside another git repository ({top}): clone synthmill into a folder of its own")
 
 
 def resolve(root: Path, name: str) -> str | None:
@@ -65,7 +61,7 @@ def head(root: Path) -> str:
     check_repository(root)
     commit = resolve(root, "HEAD^{commit}")
     if commit is None:
-        raise SynthmillError(f"{root} has no commit yet: commit the code first (`git add -A && git commit`), or use --no-publish")
+        raise SynthmillError(f"{root} has no commit yet: commit the code first (`git add -A && git commit`)")
     return commit
 
 

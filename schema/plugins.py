@@ -15,14 +15,14 @@ from schema.params import nearest
 
 @cache
 def find(package: ModuleType) -> dict[str, Any]:
-    """Every plug-in class of a package, by kind. Raises TypeError if two claim one kind or a module has none."""
+    """Every plug-in class of a package, by kind. Raises UsageError if two claim one kind or a module has none."""
     found: dict[str, Any] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")):
         plugin = getattr(importlib.import_module(f"{package.__name__}.{module}"), "Plugin", None)
         if plugin is None:
-            raise TypeError(f"{package.__name__}.{module} has no class Plugin")
+            raise UsageError(f"{package.__name__}.{module} has no class Plugin: give it one, or a name that starts with _ if it only helps")
         if plugin.kind in found:
-            raise TypeError(f"two plug-ins in {package.__name__} are called {plugin.kind!r}")
+            raise UsageError(f"two plug-ins in {package.__name__} are called {plugin.kind!r}")
         found[plugin.kind] = plugin
     return found
 

@@ -44,10 +44,10 @@ def test_data_that_is_not_there_fails(monkeypatch, tmp_path):
     assert "fail" in [finding.status for finding in doctor.settings() if finding.name == "SYNTHMILL_DATA"]
 
 
-def test_no_git_repository_fails_and_says_how_to_go_without():
+def test_no_git_repository_fails_and_says_what_to_do():
     (found,) = doctor.git()
     assert found.status == "fail"
-    assert "--no-publish" in found.remedy
+    assert "git init" in found.detail
 
 
 def test_a_remote_on_this_machine_is_reached_if_it_could_be_written(workspace):
