@@ -8,6 +8,8 @@ from torch import nn
 
 FEATURES = 64
 """Length of the feature vector before the last layer."""
+CHUNK = 64
+"""Images that go through the network at once when it only answers."""
 
 
 class SmallCNN(nn.Module):
@@ -75,7 +77,7 @@ def to_tensor(pixels: np.ndarray) -> torch.Tensor:
 def _apply(function, pixels: np.ndarray, device: torch.device) -> np.ndarray:
     with torch.inference_mode():
         return np.concatenate(
-            [function(to_tensor(pixels[start : start + 256]).to(device)).cpu().numpy() for start in range(0, len(pixels), 256)]
+            [function(to_tensor(pixels[start : start + CHUNK]).to(device)).cpu().numpy() for start in range(0, len(pixels), CHUNK)]
         )
 
 

@@ -63,10 +63,11 @@ class TrainingRun:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         known = self.client.search_model_versions(f"name = '{name}' and run_id = '{self.run_id}'")
-        if known:  # a run that was killed between here and its end
-            return str(known[0].version)
         source = f"{self.client.get_run(self.run_id).info.artifact_uri}/model"
-        version = self.client.create_model_version(name, source, self.run_id, tags={"synthmill.model_digest": digest})
+        if known:  # a run that was killed between here and its end
+            version = known[0]
+        else:
+            version = self.client.create_model_version(name, source, self.run_id, tags={"synthmill.model_digest": digest})
         self.client.set_registered_model_alias(name, "candidate", version.version)
         self.client.set_terminated(self.run_id, "FINISHED")
         return str(version.version)

@@ -15,6 +15,9 @@ from pydantic import Field
 from models.generators import Generator
 from schema.params import Sample, Section
 
+CHUNK = 64
+"""Images whose losses are taken at once: on a CPU four times as many took 2.5 to 4 times as long an image, for they leave its cache."""
+
 
 class Config(Section):
     kind: Literal["ddpm"] = "ddpm"
@@ -135,12 +138,12 @@ class Plugin(Generator):
         with torch.inference_mode():
             for column, timestep in enumerate(timesteps):
                 generator = torch.Generator().manual_seed(seed * 1_000_003 + timestep)
-                for start in range(0, len(images), 256):
-                    clean = self._scale(torch.from_numpy(images[start : start + 256]))
+                for start in range(0, len(images), CHUNK):
+                    clean = self._scale(torch.from_numpy(images[start : start + CHUNK]))
                     noise = torch.randn(clean.shape, generator=generator).to(self.device)
-                    classes = torch.from_numpy(labels[start : start + 256]).to(self.device)
+                    classes = torch.from_numpy(labels[start : start + CHUNK]).to(self.device)
                     times = torch.full((len(clean),), timestep, device=self.device)
-                    result[start : start + 256, column] = self._loss(self.unet, clean, classes, noise, times).double().cpu().numpy()
+                    result[start : start + CHUNK, column] = self._loss(self.unet, clean, classes, noise, times).double().cpu().numpy()
         return result
 
     def _build_unet(self):
