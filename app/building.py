@@ -35,6 +35,8 @@ def build(dataset: str, publish: bool = True, force: str | None = None) -> Outco
 
         preflight(dataset)
     with workspace_lock(say) as lock:
+        # Another run may have been waited for, and much can have changed meanwhile.
+        source, params = check.check(dataset), load()
         if not forced and not graph.stale(dataset, params, source):
             outcome = nothing_changed(dataset, params.panel, publish)
             if outcome:

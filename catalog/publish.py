@@ -77,7 +77,11 @@ def publish(dataset: str) -> Release:
     IntegrityError where they are not what they should be; no tag is made then.
     """
     try:
-        release = released(dataset) or _publish(dataset)
+        release = released(dataset)
+        if release is None:
+            release = _publish(dataset)
+        elif store.lacking(root(), dataset):
+            store_again(release)
     except OSError as error:
         raise SynthmillError(f"{dataset} was not published, nothing was tagged: {error}; put that right and run again") from error
     push_git(release)
@@ -103,7 +107,13 @@ def _publish(dataset: str) -> Release:
     check_graph(dataset)
     push(dataset)
     commit = write_commit(release, params)
-    verify_remote(release, commit, said)
+    try:
+        verify_remote(release, commit, said)
+    except SynthmillError:
+        # What an earlier push left half-done or the disk harmed is sent once more; a remote that is no better then is refused.
+        store.forget_damaged(where, dataset)
+        push(dataset)
+        verify_remote(release, commit, said)
     return record(release, commit, tip)
 
 
@@ -150,6 +160,14 @@ def push(dataset: str) -> None:
     """Sends the release's bytes, and nothing else, to the remote."""
     where = root()
     store.dvc(where, "push", "--remote", store.remote_name(where), f"release@{dataset}")
+
+
+def store_again(release: Release) -> None:
+    """Sends a release to the remote once more, after dropping what is damaged there, and reads it back."""
+    store.forget_damaged(root(), release.dataset)
+    push(release.dataset)
+    said = check_folder(root() / store.released_path(release.dataset), release)
+    verify_remote(release, f"refs/tags/{release.tag}", said)
 
 
 def write_commit(release: Release, params: str) -> str:
@@ -230,9 +248,6 @@ def push_git(release: Release) -> None:
         return
     where = root()
     branch = f"releases/{release.dataset}"
-    tip = git.resolve(where, f"refs/heads/{branch}")
-    if tip is not None and tip == git.resolve(where, f"refs/remotes/{remote}/{branch}"):
-        return
     tags = [f"refs/tags/{known.tag}" for known in versions.releases(release.dataset)]
     try:
         git.git(where, "push", "--atomic", remote, f"refs/heads/{branch}", *tags)

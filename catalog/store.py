@@ -1,6 +1,7 @@
 """Where the bytes of releases are: DVC's cache and remote, spoken to by DVC's command line and its public API."""
 
 import configparser
+import hashlib
 import json
 import os
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from catalog import sums
 from catalog.folder import check_sums
 from catalog.git import REDIRECTS
-from schema.errors import SynthmillError
+from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release
 from schema.settings import QUIET
 
@@ -91,12 +94,65 @@ def stream(root: Path, rev: str, dataset: str, to: Path | None = None, only_remo
     return {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
 
 
+def objects(root: Path, dataset: str) -> list[str]:
+    """The md5 names of what the workspace's release is made of in DVC's stores, the listing of its files last."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    listing = lock["stages"][f"release@{dataset}"]["outs"][0]["md5"]
+    entries = json.loads(_object(root / ".dvc" / "cache", listing).read_text(encoding="utf-8"))
+    return [*(entry["md5"] for entry in entries), listing]
+
+
+def lacking(root: Path, dataset: str) -> list[str]:
+    """The objects of the release that a remote on this machine has lost; a remote elsewhere is not looked at, which takes long."""
+    place = _local_remote(root)
+    return [] if place is None else [name for name in objects(root, dataset) if not _object(place, name).is_file()]
+
+
+def forget_damaged(root: Path, dataset: str) -> None:
+    """Drops from a remote on this machine what is not what its name says, and the listing with it: DVC takes a listing that is
+    there as proof that its files are, and would send nothing."""
+    place = _local_remote(root)
+    if place is None:
+        return
+    *files, listing = objects(root, dataset)
+    for name in files:
+        path = _object(place, name)
+        if path.is_file() and _md5(path) != name:
+            path.unlink()
+    _object(place, listing).unlink(missing_ok=True)
+
+
+def _local_remote(root: Path) -> Path | None:
+    url = remotes(root)["remote"].get(remote_name(root), {}).get("url", "")
+    return Path(url) if url and "://" not in url else None
+
+
+def _object(store: Path, name: str) -> Path:
+    return store / "files" / "md5" / name[:2] / name[2:]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
 def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> Path:
     """A release's bytes in the folder `to`, empty or not there: read, checked against SHA256SUMS and the tag, then renamed.
 
     Raises IntegrityError when they are not the released ones, SynthmillError when they cannot be had; `to` is then not there.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch(root, release, to, only_remote)
+    except IntegrityError:
+        if only_remote:
+            raise
+        # DVC's cache here is harmed: the remote may not be.
+        _fetch(root, release, to, only_remote=True)
+    return to
+
+
+def _fetch(root: Path, release: Release, to: Path, only_remote: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as scratch:
         folder = Path(scratch) / to.name
         folder.mkdir()
@@ -105,7 +161,6 @@ def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> 
         sums.compare(sums.read(folder), found, release.tag)
         check_sums(folder, release)
         os.replace(folder, to)
-    return to
 
 
 def _run(command: list[str], root: Path, what: str) -> str:

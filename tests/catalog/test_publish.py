@@ -144,6 +144,24 @@ def test_what_the_remote_lost_or_garbled_is_found_by_reading_it_back(released):
         publish.verify_remote(release, BRANCH, said)
 
 
+@pytest.mark.parametrize("harm", ["lost", "one file lost"])
+def test_a_store_that_lost_a_release_is_filled_again_by_the_next_run(released, harm):
+    before = {path: path.read_bytes() for path in stored(released)}
+    for path in before if harm == "lost" else [path for path in before if path.suffix != ".dir"][:1]:
+        path.unlink()
+    assert publish.publish(rw.NAME).tag == TAG
+    assert {path: path.read_bytes() for path in stored(released)} == before
+
+
+def test_a_store_with_a_damaged_file_is_mended_before_the_next_release_is_tagged(workspace):
+    publish.push(rw.NAME)
+    harmed = next(path for path in stored(workspace) if path.suffix != ".dir")
+    harmed.chmod(0o644)
+    harmed.write_bytes(harmed.read_bytes()[:-1] + b"x")
+    assert publish.publish(rw.NAME).tag == TAG
+    assert versions.find(rw.NAME).tag == TAG
+
+
 def test_a_release_folder_that_is_not_whole_is_not_published(workspace):
     (workspace.release / "privacy/report.html").write_text("<p>All is well</p>")
     with pytest.raises(IntegrityError, match=r"changed: privacy/report\.html\): delete the folder and build it again"):
@@ -234,9 +252,10 @@ def test_git_is_pushed_only_where_a_remote_is_named_and_a_killed_push_is_made_up
     publish.preflight(rw.NAME)
     publish.publish(rw.NAME)
     assert set(git.git(bare, "for-each-ref", "--format=%(refname)").split()) == {BRANCH, f"refs/tags/{TAG}"}
+    git.git(bare, "update-ref", "-d", f"refs/tags/{TAG}")
+    assert publish.publish(rw.NAME).tag == TAG
+    assert f"refs/tags/{TAG}" in git.git(bare, "for-each-ref", "--format=%(refname)").split(), "what the remote lost is sent again"
     shutil.move(bare, released.home / "moved.git")
-    assert publish.publish(rw.NAME).tag == TAG, "nothing is left to push"
-    released.git("update-ref", "-d", f"refs/remotes/origin/releases/{rw.NAME}")
     with pytest.raises(SynthmillError, match=r"pneumonia@v1\.0\.0 is released here, but origin did not take it"):
         publish.publish(rw.NAME)
     monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "elsewhere")
