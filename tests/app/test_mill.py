@@ -21,6 +21,7 @@ esac
 echo "$2" >>"$ASKED"
 case "$2" in
     venv) mkdir -p "$4/bin" && ln -s "$FAKE" "$4/bin/python" ;;
+    ensurepip) mkdir -p "${{0%/bin/python}}/lib/python3.11/site-packages/pip" ;;
     uv) sleep "${{UV_TAKES:-0}}"; [ -z "${{UV_SAYS:-}}" ] || {{ echo "$UV_SAYS" >&2; exit 2; }} ;;
 esac
 """
@@ -72,6 +73,14 @@ def test_the_first_start_sets_up_and_the_second_goes_straight_on(mill, checkout)
     assert asked(checkout) == []
 
 
+def test_a_benchmark_that_is_not_there_is_named_with_those_that_are(mill, checkout):
+    (checkout / "bench").mkdir()
+    (checkout / "bench" / "gates.py").write_text("")
+    asked_for = mill("bench", "gate")
+    assert asked_for.returncode == 1
+    assert "one of: gates" in asked_for.stderr
+
+
 def test_it_works_through_symbolic_links(mill, checkout, tmp_path):
     (tmp_path / "first").symlink_to("a checkout/mill")
     (tmp_path / "second").symlink_to(tmp_path / "first")
@@ -85,6 +94,15 @@ def test_a_changed_lock_file_is_installed_over_what_is_there(mill, checkout):
     (checkout / "requirements.lock").write_text("six==1.18.0\n")
     assert mill("list").returncode == 0
     assert asked(checkout) == ["pip", "uv"]
+
+
+def test_an_environment_that_lost_pip_gets_it_again(mill, checkout):
+    mill("list")
+    asked(checkout)
+    shutil.rmtree(checkout / ".venv" / "lib")
+    (checkout / "requirements.lock").write_text("six==1.18.0\n")
+    assert mill("list").returncode == 0
+    assert asked(checkout) == ["ensurepip", "pip", "uv"]
 
 
 def test_a_checkout_that_moved_gets_a_new_environment(mill, checkout, environment):
