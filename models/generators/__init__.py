@@ -73,3 +73,16 @@ class Generator:
     def losses(self, images: np.ndarray, labels: np.ndarray, timesteps: list[int], seed: int) -> np.ndarray:
         """The training loss of each image at each timestep: float64, N x len(timesteps). For membership attacks."""
         raise NotImplementedError
+
+    def proximal_errors(self, images: np.ndarray, labels: np.ndarray, timesteps: list[int]) -> np.ndarray:
+        """How far the noise that the model sees in an image moves when that very noise is added to it: float64,
+        N x len(timesteps), the l4 norm per pixel. Nothing is drawn. Kong et al. 2024, arXiv:2305.18355, eq. 9 (PIA).
+
+        For membership attacks by someone who holds the weights."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: np.ndarray, labels: np.ndarray, timestep: int, steps: int, seed: int) -> np.ndarray:
+        """The images noised to `timestep` and denoised by the model in `steps` evaluations: uint8, N x H x W x C.
+
+        For membership attacks by someone who may only ask the model to finish an image."""
+        raise NotImplementedError

@@ -6,6 +6,7 @@ Salimans, Ho, "Progressive Distillation", 2022 (arXiv:2202.00512): v prediction 
 """
 
 import copy
+import itertools
 import math
 from typing import ClassVar, Literal
 
@@ -129,7 +130,7 @@ class Plugin(Generator):
             for timestep in scheduler.timesteps:
                 output = self._guided(scheduler.scale_model_input(image, timestep), timestep.expand(len(seeds)), classes, plan.guidance)
                 image = scheduler.step(output, timestep, image, generator=generators, **extra).prev_sample
-        return ((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return self._pixels(image)
 
     def losses(self, images, labels, timesteps, seed):
         import torch
@@ -137,14 +138,77 @@ class Plugin(Generator):
         result = np.empty((len(images), len(timesteps)))
         with torch.inference_mode():
             for column, timestep in enumerate(timesteps):
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + timestep)
-                for start in range(0, len(images), CHUNK):
-                    clean = self._scale(torch.from_numpy(images[start : start + CHUNK]))
+                generator = self._noise_source(seed, timestep)
+                for rows, clean, classes in self._chunks(images, labels):
                     noise = torch.randn(clean.shape, generator=generator).to(self.device)
-                    classes = torch.from_numpy(labels[start : start + CHUNK]).to(self.device)
-                    times = torch.full((len(clean),), timestep, device=self.device)
-                    result[start : start + CHUNK, column] = self._loss(self.unet, clean, classes, noise, times).double().cpu().numpy()
+                    loss = self._loss(self.unet, clean, classes, noise, self._at(timestep, clean))
+                    result[rows, column] = loss.double().cpu().numpy()
         return result
+
+    def proximal_errors(self, images, labels, timesteps):
+        import torch
+
+        result = np.empty((len(images), len(timesteps)))
+        with torch.inference_mode():
+            for rows, clean, classes in self._chunks(images, labels):
+                seen = self._noise(clean, self._at(0, clean), classes)
+                for column, timestep in enumerate(timesteps):
+                    times = self._at(timestep, clean)
+                    again = self._noise(self.scheduler.add_noise(clean, seen, times), times, classes)
+                    result[rows, column] = (again - seen).double().abs().pow(4).mean(dim=(1, 2, 3)).pow(0.25).cpu().numpy()
+        return result
+
+    def reconstruct(self, images, labels, timestep, steps, seed):
+        import torch
+
+        # The steps lie at equal distances from the noised image down to the clean one.
+        path = torch.linspace(timestep, 0, steps + 1).round().long().tolist()
+        alphas = self.scheduler.alphas_cumprod.to(self.device)
+        generator = self._noise_source(seed, timestep)
+        made = []
+        with torch.inference_mode():
+            for _, clean, classes in self._chunks(images, labels):
+                noise = torch.randn(clean.shape, generator=generator).to(self.device)
+                image = self.scheduler.add_noise(clean, noise, self._at(timestep, clean))
+                for now, after in itertools.pairwise(path):
+                    seen = self._noise(image, self._at(now, clean), classes)
+                    guess = ((image - (1 - alphas[now]).sqrt() * seen) / alphas[now].sqrt()).clamp(-1, 1)
+                    # Song, Meng, Ermon 2021 (arXiv:2010.02502), eq. 12 with no noise added; the last step ends at the guess itself.
+                    image = guess if after == 0 else alphas[after].sqrt() * guess + (1 - alphas[after]).sqrt() * seen
+                made.append(self._pixels(image))
+        return np.concatenate(made)
+
+    def _noise_source(self, seed: int, timestep: int):
+        import torch
+
+        return torch.Generator().manual_seed(seed * 1_000_003 + timestep)
+
+    def _chunks(self, images, labels):
+        """(rows, pixels in -1..1, classes) on the device, CHUNK images at a time."""
+        import torch
+
+        for start in range(0, len(images), CHUNK):
+            rows = slice(start, start + CHUNK)
+            yield rows, self._scale(torch.from_numpy(images[rows])), torch.from_numpy(labels[rows]).to(self.device)
+
+    def _at(self, timestep: int, images):
+        import torch
+
+        return torch.full((len(images),), timestep, device=self.device)
+
+    def _noise(self, noisy, timesteps, classes):
+        """The noise that the network sees, whatever it was trained to predict (Salimans and Ho 2022, section 4, for v)."""
+        output = self._predict(self.unet, noisy, timesteps, classes)
+        if self.config.prediction == "epsilon":
+            return output
+        alphas = self.scheduler.alphas_cumprod.to(self.device)[timesteps].view(-1, 1, 1, 1)
+        return alphas.sqrt() * output + (1 - alphas).sqrt() * noisy
+
+    def _pixels(self, images):
+        """float N x C x H x W in -1..1 to uint8 N x H x W x C."""
+        import torch
+
+        return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
     def _build_unet(self):
         from diffusers import UNet2DModel

@@ -124,6 +124,25 @@ def test_losses_are_a_number_for_each_image_and_timestep(trained):
     assert np.array_equal(losses[:, 1:2], trained.losses(images, labels, [25], seed=0))
 
 
+def test_proximal_errors_need_no_seed_and_no_neighbour(trained):
+    images, labels = images_of(trained.shape, 5)
+    errors = trained.proximal_errors(images, labels, [10, 30])
+    assert errors.shape == (5, 2)
+    assert (errors > 0).all()
+    assert np.allclose(errors[2:], trained.proximal_errors(images[2:], labels[2:], [10, 30]), rtol=1e-3)
+
+
+def test_an_image_is_given_back_the_worse_the_more_noise_it_was_put_under(trained):
+    images, labels = images_of(trained.shape, 6)
+    far = []
+    for timestep in (1, trained.config.timesteps - 1):
+        again = trained.reconstruct(images, labels, timestep, 3, seed=0)
+        assert again.shape == images.shape
+        assert again.dtype == np.uint8
+        far.append(np.abs(again.astype(float) - images).mean())
+    assert far[0] < far[1]
+
+
 def test_it_comes_back_from_the_disk_and_plain_diffusers_can_load_it(trained, tmp_path):
     import diffusers
 
