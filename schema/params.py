@@ -34,6 +34,22 @@ class PluginSection(BaseModel):
         return self.model_dump()
 
 
+class Canaries(Section):
+    """Patterns planted among the training images by the toss of a coin each; how well the gate `canary` tells which, bounds epsilon."""
+
+    n: int = Field(default=0, ge=0, le=100_000, description="canaries drawn, of which about half are trained on; 0 plants none")
+    seed: int = Field(default=0, ge=0, description="decides the patterns and the coins")
+
+
+class Training(PluginSection):
+    """`kind` names the generator, whose own `Config` checks the rest; what is said here belongs to the training of every kind."""
+
+    canaries: Canaries = Canaries()
+
+    def options(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"canaries"})
+
+
 class GateConfig(Section):
     """What the section of every gate holds; a gate's own `Config` adds its knobs."""
 
@@ -130,7 +146,7 @@ class Card(Section):
 class Dataset(Section):
     card: Card
     ingest: Ingest
-    train: PluginSection
+    train: Training
     sample: Sample
     gates: dict[str, dict[str, Any]]
     report: Report = Report()

@@ -6,6 +6,8 @@ Read afresh on each call, so that a test or a worker can set them at any time.
 import os
 from pathlib import Path
 
+from schema.errors import UsageError
+
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where params.yaml, dvc.yaml, data/ and reports/ are."""
 
@@ -47,6 +49,28 @@ def device() -> str | None:
 def inception_weights() -> Path | None:
     """`SYNTHMILL_INCEPTION_WEIGHTS`: a local copy of pytorch-fid's Inception weights."""
     value = os.environ.get("SYNTHMILL_INCEPTION_WEIGHTS")
+    return Path(value).expanduser() if value else None
+
+
+def gates_at_once() -> int:
+    """`SYNTHMILL_GATES_AT_ONCE`: how many gates of a dataset run side by side, each on one thread; 2 unless set.
+
+    Raises UsageError for what is not a whole number from 1 on."""
+    given = os.environ.get("SYNTHMILL_GATES_AT_ONCE") or "2"
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"SYNTHMILL_GATES_AT_ONCE is {given!r}: it must be a whole number from 1 on, or unset")
+    return int(given)
+
+
+def vit_weights() -> Path | None:
+    """`SYNTHMILL_VIT_WEIGHTS`: a folder with a pretrained vision transformer as transformers saves it (config.json, model.safetensors)."""
+    value = os.environ.get("SYNTHMILL_VIT_WEIGHTS")
+    return Path(value).expanduser() if value else None
+
+
+def clip_weights() -> Path | None:
+    """`SYNTHMILL_CLIP_WEIGHTS`: a local folder of CLIP in the layout of Hugging Face transformers."""
+    value = os.environ.get("SYNTHMILL_CLIP_WEIGHTS")
     return Path(value).expanduser() if value else None
 
 

@@ -4,6 +4,7 @@ A verdict judges the *excess* of a number over its null (the same number where t
 confidence interval and not by the point: PASS only if the interval lies inside the threshold.
 """
 
+import json
 import math
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schema.digest import write_json
+from schema.digest import sha256_json, write_json
+from schema.errors import IntegrityError
 
 
 class Status(StrEnum):
@@ -60,11 +62,29 @@ class Verdict(BaseModel):
     subject: Subject
 
     def save(self, path: Path) -> None:
-        write_json(path, self.model_dump(mode="json"))
+        """Writes the verdict with the digest of all that it says."""
+        said = self.model_dump(mode="json")
+        write_json(path, {**said, "sha256": sha256_json(said)})
 
     @classmethod
     def load(cls, path: Path) -> "Verdict":
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Raises ValidationError for what is no verdict, IntegrityError for one that was edited after it was written.
+
+        The digest shows an edit, not a forgery: whoever can compute it can replace it.
+        """
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        except ValueError:
+            said = None
+        digest = said.pop("sha256", None) if isinstance(said, dict) else None
+        verdict = cls.model_validate(said)
+        if digest != sha256_json(said):
+            raise IntegrityError(f"{path} was edited after the gate wrote it: delete it and run again, so that the gate measures anew")
+        return verdict
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
 
 
 def judge(value: float | None, interval: tuple[float, float] | None, threshold: float, direction: str) -> Status:

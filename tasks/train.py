@@ -26,21 +26,29 @@ def run(dataset: str) -> None:
     from models.determinism import settle
 
     settle()
+    from models import canary
     from tasks import weights
     from tasks.tracking import TrainingRun
 
-    section = load().dataset(dataset).train.options()
+    section = load().dataset(dataset).train
     said = manifest(ingest_folder(dataset))
     members = real_images(dataset, "train")["train"]
-    generator = weights.build(dataset, section, said)
+    generator = weights.build(dataset, section.options(), said)
     params = generator.config.model_dump(mode="json")
-    scratch = Scratch("train", dataset, params=params, members=said["digest"])
+    canaries = canary.draw(section.canaries.n, section.canaries.seed, generator.shape)
+    planted = canaries.record(section.canaries.seed) if len(canaries) else None
+    scratch = Scratch("train", dataset, params=params, members=said["digest"], canaries=planted)
     state = _load_checkpoint(scratch.folder)
     tracked = TrainingRun(
         dataset,
         _tracked_id(scratch.folder),
         params,
-        {"synthmill.dataset": dataset, "synthmill.dataset_digest": said["digest"], "synthmill.members": str(len(members))},
+        {
+            "synthmill.dataset": dataset,
+            "synthmill.dataset_digest": said["digest"],
+            "synthmill.members": str(len(members)),
+            "synthmill.canaries": str(planted["included"] if planted else 0),
+        },
     )
     write_json(scratch.folder / "mlflow.json", {"run_id": tracked.run_id})
     recent: list[float] = state["losses"] if state else []
@@ -58,12 +66,13 @@ def run(dataset: str) -> None:
             _save_checkpoint(scratch.folder, {"fit": fit, "losses": list(recent)})
 
         try:
-            generator.fit(members.pixels, members.labels, state["fit"] if state else None, checkpoint, step)
+            pixels, labels = canary.with_planted(members.pixels, members.labels, canaries)
+            generator.fit(pixels, labels, state["fit"] if state else None, checkpoint, step)
         except FloatingPointError as error:
             tracked.fail()
             raise SynthmillError(str(error)) from None
     out = scratch.folder / "model"
-    model = weights.save(generator, out, said["digest"], said["labels"], float(np.mean(recent)))
+    model = weights.save(generator, out, said["digest"], said["labels"], float(np.mean(recent)), canaries=planted)
     grid = scratch.folder / "grid.png"
     write_bytes(grid, _grid(generator))
     tracked.picture(grid)

@@ -9,6 +9,7 @@ from schema.digest import read_json, sha256_file, sha256_json, write_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.params import validate
 from schema.plugins import named
+from schema.privacy import PrivacyAccount
 from schema.settings import device
 
 
@@ -24,12 +25,25 @@ def build(dataset: str, section: dict, manifest: dict) -> Generator:
     return plugin(config, shape, place)
 
 
-def save(generator: Generator, folder: Path, dataset_digest: str, labels: list[str], loss: float) -> dict:
-    """Writes the weights and model.json into `folder`; what model.json says."""
+def save(
+    generator: Generator,
+    folder: Path,
+    dataset_digest: str,
+    labels: list[str],
+    loss: float,
+    canaries: dict | None = None,
+    privacy: PrivacyAccount | None = None,
+) -> dict:
+    """Writes the weights and model.json into `folder`; what model.json says.
+
+    `canaries` is the record of what was planted in training, `privacy` the account of a differentially private one. The digest
+    vouches for both: a model whose account was edited is another model.
+    """
     for name, component in generator.components().items():
         component.save_pretrained(folder / name)
+    training = {"canaries": canaries, "privacy": privacy.model_dump(mode="json") if privacy else None}
     said = {
-        "digest": _digest(folder),
+        "digest": _digest(folder, training),
         "kind": generator.kind,
         "parameters": sum(
             tensor.numel() for part in generator.components().values() if hasattr(part, "parameters") for tensor in part.parameters()
@@ -39,30 +53,39 @@ def save(generator: Generator, folder: Path, dataset_digest: str, labels: list[s
         "labels": labels,
         "dataset_digest": dataset_digest,
         "loss": loss,
+        **training,
     }
     write_json(folder / "model.json", said)
     return said
 
 
 def open_model(folder: Path) -> tuple[Generator, dict]:
-    """The generator that was saved in `folder`, ready to sample, and its model.json.
-
-    Raises IntegrityError if the files are not the ones that model.json vouches for.
-    """
+    """The generator that was saved in `folder`, ready to sample, and its model.json. Raises as `read_model` does."""
     import diffusers
 
-    path = folder / "model.json"
-    if not path.is_file():
-        raise SynthmillError(f"{path} is missing: train first (`./mill run {folder.name}` runs every stage)")
-    said = read_json(path)
-    if _digest(folder) != said["digest"]:
-        raise IntegrityError(f"the weights in {folder} are not the ones that {path.name} names: delete the folder and run again")
-    plugin = named(models.generators, said["kind"], str(path))
+    said = read_model(folder)
+    plugin = named(models.generators, said["kind"], str(folder / "model.json"))
     generator = plugin(plugin.Config(**said["params"]), Shape(**said["shape"]), pick_device(device()))
     generator.adopt({name: getattr(diffusers, kind).from_pretrained(folder / name) for name, kind in plugin.parts.items()})
     return generator, said
 
 
-def _digest(folder: Path) -> str:
+def read_model(folder: Path) -> dict:
+    """model.json of the model that was saved in `folder`.
+
+    Raises SynthmillError if it is missing, IntegrityError if the weights, or what was recorded of their training, are not the
+    ones that it vouches for.
+    """
+    path = folder / "model.json"
+    if not path.is_file():
+        raise SynthmillError(f"{path} is missing: train first (`./mill run {folder.name}` runs every stage)")
+    said = read_json(path)
+    if _digest(folder, said) != said["digest"]:
+        raise IntegrityError(f"the weights in {folder} are not the ones that {path.name} names: delete the folder and run again")
+    return said
+
+
+def _digest(folder: Path, said: dict) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "model.json")
-    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
+    training = [[name, said[name]] for name in ("canaries", "privacy") if said.get(name)]
+    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files] + training)

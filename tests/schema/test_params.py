@@ -39,6 +39,8 @@ def test_the_committed_file_is_valid(tmp_path):
         ("datasets.pneumonia.sample.batchsize", 3, "datasets.pneumonia.sample.batchsize: unknown key (did you mean 'batch_size'?)"),
         ("datasets.pneumonia.sample.n", 0, "datasets.pneumonia.sample.n: 0 given"),
         ("datasets.pneumonia.sample.n", "many", "datasets.pneumonia.sample.n: 'many' given"),
+        ("datasets.pneumonia.train.canaries", {"n": -1}, "datasets.pneumonia.train.canaries.n: -1 given"),
+        ("datasets.pneumonia.train.canaries", {"m": 9}, "datasets.pneumonia.train.canaries.m: unknown key"),
         ("datasets.pneumonia.ingest.labels", ["a", "a"], "labels must differ"),
         ("datasets.pneumonia.ingest.split", {"train": 0.5, "holdout": 0.1, "test": 0.1}, "must be 1, not 0.7"),
         ("datasets.pneumonia.gates", {"fid": {"threshold": 1.0}}, "one section for each gate of the panel"),

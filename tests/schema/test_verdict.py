@@ -3,7 +3,9 @@
 import math
 
 import pytest
+from pydantic import ValidationError
 
+from schema.errors import IntegrityError
 from schema.verdict import Status, Subject, Verdict, judge, objections
 
 SUBJECT = Subject(real="r", synthetic="s", model="m")
@@ -72,3 +74,25 @@ def test_anything_short_of_a_pass_refuses(found, config, words):
 
 def test_a_gate_that_only_informs_refuses_nothing():
     assert objections(None, "g", {**CONFIG, "required": False}, SUBJECT) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [('"status": "FAIL"', '"status": "PASS"'), ("0.3", "0.03"), ('"reason": "r"', '"reason": "fine"'), ('"r"', '"x"')]
+)
+def test_a_verdict_that_was_edited_by_hand_is_refused(tmp_path, before, after):
+    path = tmp_path / "verdict.json"
+    written = verdict(status=Status.FAIL, value=0.3, interval=(0.2, 0.4))
+    written.save(path)
+    assert Verdict.load(path) == written
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(IntegrityError, match="was edited"):
+        Verdict.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"gate": "g"}', '{"value": NaN}'])
+def test_what_is_no_verdict_is_not_read_as_one(tmp_path, text):
+    (tmp_path / "verdict.json").write_text(text)
+    with pytest.raises(ValidationError):
+        Verdict.load(tmp_path / "verdict.json")

@@ -11,19 +11,22 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from models import canary
+from models.generators import Shape
 from schema.digest import read_json, sha256_pixels, write_json
 from schema.record import REAL, encode_png
 from tasks.shards import write_table
 from tests.conftest import CHECKOUT
 
 TRAIN = {"kind": "ddpm", "channels": [8, 16], "steps": 60, "batch_size": 8, "warmup": 2, "timesteps": 50, "checkpoint_every": 10}
+CANARIES = {"n": 8, "seed": 2}
 
 
 def workspace(folder):
     """A workspace with 24 ingested images of two classes, ready to train."""
     written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
     written["build"] = ["tiny"]
-    written["datasets"] = {"tiny": {**written["datasets"]["phantom-cxr"], "train": TRAIN}}
+    written["datasets"] = {"tiny": {**written["datasets"]["phantom-cxr"], "train": {**TRAIN, "canaries": CANARIES}}}
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(written))
     rows = []
@@ -68,6 +71,8 @@ def test_killed_and_started_again_gives_the_same_weights_in_one_run(tmp_path):
     assert running.wait() == 0, running.stderr.read()
     said = [read_json(folder / "data/models/tiny/model.json") for folder in (undisturbed, disturbed)]
     assert said[0] == said[1]
+    assert said[0]["canaries"] == canary.draw(**CANARIES, shape=Shape(16, 16, 1, 2)).record(CANARIES["seed"])
+    assert 0 < said[0]["canaries"]["included"] < 8
     assert not (disturbed / "data/scratch/train/tiny").exists()
 
     from mlflow import MlflowClient
@@ -76,5 +81,7 @@ def test_killed_and_started_again_gives_the_same_weights_in_one_run(tmp_path):
     (experiment,) = [found for found in client.search_experiments() if found.name == "tiny"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
+    assert run.data.tags["synthmill.members"] == "24", "canaries are no members"
+    assert run.data.tags["synthmill.canaries"] == str(said[0]["canaries"]["included"])
     assert {metric.step for metric in client.get_metric_history(run.info.run_id, "loss")} == set(range(1, 61))
     assert client.get_model_version_by_alias("synthmill-tiny", "candidate").tags["synthmill.model_digest"] == said[0]["digest"]

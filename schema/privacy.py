@@ -1,0 +1,40 @@
+"""What a differentially private training says of itself in model.json, under `privacy`."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class PrivacyAccount(BaseModel):
+    """The claim of a training run with DP-SGD (Abadi et al. 2016, arXiv:1607.00133), and the run that it stands on.
+
+    Written by the training itself, of the steps that it took; the gate `dp-claim` computes the epsilon again from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    mechanism: Literal["dp-sgd"]
+    unit: Literal["patient", "image"] = Field(description="whose presence the guarantee hides: all images of a patient, or one image")
+    adjacency: Literal["add-remove", "replace-one"] = Field(description="how two neighbouring data sets differ in one unit")
+    scope: str = Field(min_length=1, max_length=200, description="what the guarantee covers and what it does not, in words")
+    epsilon: float = Field(gt=0, allow_inf_nan=False, description="claimed")
+    delta: float = Field(gt=0, lt=1, description="claimed")
+    accountant: Literal["rdp", "prv"] = Field(description="opacus' accountant that the claim was computed with")
+    noise_multiplier: float = Field(
+        ge=0, allow_inf_nan=False, description="standard deviation of the noise on the sum of gradients, over max_grad_norm"
+    )
+    max_grad_norm: float | None = Field(
+        default=None, ge=0, description="the norm that the gradient of each unit was clipped to; None: it was not clipped"
+    )
+    sampling: Literal["poisson", "shuffled", "fixed-size"] = Field(
+        description="poisson: a step takes each unit by a coin of its own, which is what the accountants assume"
+    )
+    sample_rate: float = Field(gt=0, le=1, description="chance of a unit to be in a step: train.batch_size over the training images")
+    schedule: Literal["constant"] = Field(default="constant", description="noise and sampling rate are the same at all steps")
+    steps: int = Field(ge=1, description="optimizer steps that ran")
+    examples: int = Field(ge=1, description="units in the training set, planted canaries included")
+
+    @field_validator("max_grad_norm", mode="before")
+    @classmethod
+    def _an_infinite_norm_clips_nothing(cls, value: Any) -> Any:
+        return None if value == math.inf else value

@@ -1,0 +1,146 @@
+"""A claim of differential privacy stands only on the run that gives it; anything else is refused, and none claimed is said."""
+
+import math
+
+import numpy as np
+import pytest
+from opacus.accountants import PRVAccountant, RDPAccountant
+
+from models.generators import Shape
+from models.generators.ddpm import Config as Training
+from schema.digest import read_json, write_json
+from schema.errors import IntegrityError
+from schema.images import Images, RealImages
+from schema.privacy import PrivacyAccount
+from schema.verdict import Status
+from tasks import weights
+from tasks.gates.dp_claim import Config, Plugin
+
+ACCOUNTANTS = {"rdp": RDPAccountant, "prv": PRVAccountant}
+IMAGES, PATIENTS, STEPS, BATCH, NOISE, DELTA = 240, 80, 100, 24, 3.0, 1e-4
+
+
+class Trained:
+    """A generator without weights: all that the gate reads is what training recorded of itself."""
+
+    kind = "ddpm"
+    config = Training(steps=STEPS, batch_size=BATCH)
+    shape = Shape(16, 16, 1, 2)
+
+    def components(self):
+        return {}
+
+
+@pytest.fixture(scope="module")
+def real() -> RealImages:
+    """240 training images, three of each patient."""
+    ids, patients = [str(k) for k in range(IMAGES)], [str(k // 3) for k in range(IMAGES)]
+    images = Images(np.zeros((IMAGES, 16, 16, 1), np.uint8), np.arange(IMAGES) % 2, ids, patients, ["a", "b"])
+    return RealImages(train=images, holdout=images, test=images)
+
+
+def claim(accountant: str = "prv", **changes) -> PrivacyAccount:
+    """What opacus itself says of the run, stepped as training steps it."""
+    counted = ACCOUNTANTS[accountant]()
+    for _ in range(STEPS):
+        counted.step(noise_multiplier=NOISE, sample_rate=BATCH / IMAGES)
+    said = {
+        "mechanism": "dp-sgd",
+        "unit": "image",
+        "adjacency": "add-remove",
+        "scope": "the weights; not the choice of their hyperparameters",
+        "epsilon": float(counted.get_epsilon(delta=DELTA)),
+        "delta": DELTA,
+        "accountant": accountant,
+        "noise_multiplier": NOISE,
+        "max_grad_norm": 1.0,
+        "sampling": "poisson",
+        "sample_rate": BATCH / IMAGES,
+        "steps": STEPS,
+        "examples": IMAGES,
+    }
+    return PrivacyAccount(**said | changes)
+
+
+def measured(folder, real, account: PrivacyAccount | None, threshold: float = 8.0, unit: str = "image", canaries: dict | None = None):
+    weights.save(Trained(), folder, "digest", ["a", "b"], 0.1, canaries=canaries, privacy=account)
+    gate = Plugin(Config(threshold=threshold, unit=unit), folder)
+    finding = gate.measure(real, real.train)
+    return finding, gate.status(finding)
+
+
+@pytest.mark.parametrize("accountant", sorted(ACCOUNTANTS))
+def test_a_claim_that_the_run_gives_stands(tmp_path, real, accountant):
+    account = claim(accountant)
+    found, status = measured(tmp_path, real, account)
+    assert status is Status.PASS
+    assert found.value == pytest.approx(account.epsilon, rel=1e-9)
+    low, high = found.interval
+    assert high == found.value
+    assert low == 0 if accountant == "rdp" else 0 < high - low < 0.03
+    for word in (f"{account.epsilon:.4g}", "0.0001", "for each image", "add-remove", "100 steps", accountant.upper(), "the weights"):
+        assert word in found.reason
+    assert "image" in found.unit
+
+
+def test_a_claim_that_is_true_and_too_large_fails(tmp_path, real):
+    found, status = measured(tmp_path, real, claim(), threshold=1.0)
+    assert found.value > 1
+    assert status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epsilon": 0.5}, "more than the 0.5 claimed"),
+        ({"noise_multiplier": 2.9}, "the run gives epsilon"),
+        ({"noise_multiplier": 0}, "no noise was added"),
+        ({"max_grad_norm": None}, "not clipped"),
+        ({"max_grad_norm": 0}, "not clipped"),
+        ({"max_grad_norm": math.inf}, "not clipped"),
+        ({"steps": 50}, "trained with 100"),
+        ({"sample_rate": 0.05}, "the model's is 24 / 240"),
+        ({"examples": 2400}, "it counts 2400 images, and training had 240"),
+        ({"sampling": "shuffled"}, "Poisson sampling only"),
+        ({"delta": 1 / IMAGES}, "not below 1 / 240"),
+        ({"unit": "patient", "examples": PATIENTS}, "it is for each patient, and gates.dp-claim.unit asks for each image"),
+        ({"adjacency": "replace-one"}, "the run gives epsilon"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_account_of_another_run_is_refused(tmp_path, real, changes, words):
+    found, status = measured(tmp_path, real, claim(**changes))
+    assert status is Status.FAIL
+    assert words in found.reason
+    assert len(found.evidence["objections"]) == 1
+
+
+def test_patients_are_counted_as_patients_and_planted_canaries_with_them(tmp_path, real):
+    account = claim(unit="patient", examples=PATIENTS)
+    assert measured(tmp_path / "a", real, account, unit="patient")[1] is Status.PASS
+    planted = {"n": 100, "seed": 0, "included": 48, "digest": "d"}
+    found, status = measured(tmp_path / "b", real, account, unit="patient", canaries=planted)
+    assert status is Status.FAIL
+    assert "it counts 80 patients, and training had 128" in found.reason
+    assert "24 / 288" in found.reason
+
+
+def test_where_nothing_is_claimed_it_says_so_and_that_sampling_noise_is_no_such_thing(tmp_path, real):
+    found, status = measured(tmp_path, real, None)
+    assert status is Status.INSUFFICIENT
+    assert found.value is None
+    assert found.reason.startswith("No differential privacy is claimed.")
+    assert "gives none" in found.reason
+
+
+def test_an_account_edited_afterwards_is_another_model(tmp_path, real):
+    measured(tmp_path, real, claim())
+    said = read_json(tmp_path / "model.json")
+    said["privacy"]["epsilon"] = 100.0
+    write_json(tmp_path / "model.json", said)
+    with pytest.raises(IntegrityError, match=r"model\.json"):
+        Plugin(Config(threshold=8.0), tmp_path).measure(real, real.train)
+    said["privacy"] = None
+    write_json(tmp_path / "model.json", said)
+    with pytest.raises(IntegrityError):
+        Plugin(Config(threshold=8.0), tmp_path).measure(real, real.train)
