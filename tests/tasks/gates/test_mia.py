@@ -1,54 +1,90 @@
-"""The membership attack: planted leaks have a known AUC, and a model that learnt its members by heart is caught."""
+"""A model that learnt its members by heart is caught by who holds it and by who queries it; shadow models and references sharpen that."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
 
 from models.generators import Shape
 from models.generators.ddpm import Config, Plugin
-from schema.images import RealImages
+from models.stats import auc
+from schema.errors import IntegrityError
+from schema.images import Images, RealImages
 from schema.verdict import Status
 from tasks import weights
-from tasks.gates.mia import Config as MiaConfig
-from tasks.gates.mia import Plugin as Mia
+from tasks.gates import mia_query, mia_white_box
 from tests.contracts.test_gates import blobs
 
-CONFIG = MiaConfig(threshold=0.1, timesteps=[5, 20], bootstrap=200)
+
+def cut(n: int, seed: int) -> Images:
+    """Blobs of 8 x 8 pixels, so that a network learns forty of them by heart in seconds."""
+    images = blobs(n, seed)
+    return Images(images.pixels[:, 4:12, 4:12], images.labels, images.ids, images.patients, images.classes)
 
 
-def finding(shift: float):
-    """From losses of 800 members lower by `shift` standard deviations than those of 600 non-members."""
-    random = np.random.default_rng(0)
-    real = RealImages(train=blobs(800, 1), holdout=blobs(600, 2), test=blobs(2, 3))
-    common = [random.normal(1, 0.1, (n, 1)) for n in (800, 600)]
-    members, others = (np.repeat(losses, 2, axis=1) for losses in (common[0] - 0.1 * shift, common[1]))
-    return Mia(CONFIG, None)._finding(members, others, real)
+REAL = RealImages(train=cut(40, 1), holdout=cut(120, 2), test=cut(4, 3))
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
-def test_the_auc_of_a_planted_leak_is_the_closed_form(shift):
-    found = finding(shift)
-    assert found.evidence["auc"] == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.03)
-    assert found.null.value == pytest.approx(0.5, abs=0.01)
-    low, high = found.interval
-    assert low - 0.01 <= norm.cdf(shift / np.sqrt(2)) - 0.5 <= high + 0.01
-
-
-def test_tpr_at_one_percent_of_a_planted_leak_is_the_closed_form():
-    assert finding(1.5).evidence["tpr_at_1_fpr"] == pytest.approx(norm.sf(norm.isf(0.01) - 1.5), abs=0.06)
-
-
-def test_a_model_that_learnt_its_members_by_heart_fails(tmp_path):
-    real = RealImages(train=blobs(12, 1), holdout=blobs(120, 2), test=blobs(4, 3))
+def trained(folder, images, steps: int):
     generator = Plugin(
-        Config(channels=[16, 32], steps=400, batch_size=12, timesteps=50, warmup=10, ema_decay=0.9, lr=3e-3),
-        Shape(16, 16, 1, 2),
+        Config(channels=[16, 32], steps=steps, batch_size=40, timesteps=50, warmup=10, ema_decay=0.9, lr=5e-3),
+        Shape(8, 8, 1, 2),
         torch.device("cpu"),
     )
-    generator.fit(real.train.pixels, real.train.labels, None, lambda _: None, lambda *_: None)
-    weights.save(generator, tmp_path, "digest", real.train.classes, 0.1)
-    gate = Mia(CONFIG, tmp_path)
-    found = gate.measure(real, real.train)
+    generator.fit(images.pixels, images.labels, None, lambda _: None, lambda *_: None)
+    weights.save(generator, folder, "digest", images.classes, 0.1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("overfitted"), REAL.train, 500)
+
+
+def white_box(model, **options):
+    return mia_white_box.Plugin(
+        mia_white_box.Config(threshold=0.1, timesteps=[5, 15, 25], proximal_timesteps=[10, 20], bootstrap=100, **options), model
+    )
+
+
+def test_who_holds_the_weights_knows_the_members(overfitted):
+    gate = white_box(overfitted)
+    found = gate.measure(REAL, REAL.test)
     assert found.evidence["auc"] > 0.9
     assert gate.status(found) is Status.FAIL
+    assert {row["attack"] for row in found.evidence["attacks"]} == {"loss", "PIA"}
+
+
+def test_who_queries_the_model_knows_the_members(overfitted):
+    gate = mia_query.Plugin(mia_query.Config(threshold=0.1, timesteps=[10, 25], bootstrap=100), overfitted)
+    found = gate.measure(REAL, REAL.test)
+    assert found.evidence["auc"] > 0.8
+    assert gate.status(found) is Status.FAIL
+
+
+def test_shadow_models_and_a_reference_are_tried_where_asked_for(overfitted, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
+    trained(tmp_path / "reference", cut(100, 8), 100)
+    digest = weights.open_model(tmp_path / "reference")[1]["digest"]
+    gate = white_box(overfitted, reference="reference", reference_digest=digest, shadows=2, shadow_steps=80)
+    found = gate.measure(REAL, REAL.test)
+    rows = {row["attack"]: row["auc"] for row in found.evidence["attacks"]}
+    assert set(rows) == {"loss", "PIA", "calibrated loss", "LiRA"}
+    assert rows["calibrated loss"] > 0.9
+    assert rows["LiRA"] > 0.5
+    with pytest.raises(IntegrityError, match="reference_digest"):
+        white_box(overfitted, reference="reference", reference_digest="other").measure(REAL, REAL.test)
+
+
+def test_a_model_of_others_gives_nothing_away(tmp_path):
+    gate = white_box(trained(tmp_path, cut(40, 7), 100))
+    found = gate.measure(REAL, REAL.test)
+    assert found.evidence["auc_interval"][0] < 0.5 < found.evidence["auc_interval"][1]
+    assert gate.status(found) is not Status.FAIL
+
+
+def test_noise_is_the_same_for_all_whatever_their_order(overfitted):
+    """Losses of equal images differ by their noise alone: the mean over many is the same for members and others."""
+    generator, _ = weights.open_model(overfitted)
+    same = np.repeat(REAL.test.pixels[:1], 400, axis=0)
+    losses = generator.losses(same, np.zeros(400, dtype=np.int64), [20], seed=0)[:, 0]
+    assert auc(losses[:200], losses[200:]) == pytest.approx(0.5, abs=0.09)
