@@ -6,12 +6,12 @@ THREADS = 2
 """Sums are split over threads, so their count is part of the arithmetic and is fixed, not taken from the machine."""
 
 
-def settle() -> None:
+def settle(threads: int = THREADS) -> None:
     """Makes torch deterministic in this process: thread count, algorithms, and cuBLAS' workspaces."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # It would fill all new memory with NaN, a guard against reading what was never written that makes a step twice as long.
     torch.utils.deterministic.fill_uninitialized_memory = False

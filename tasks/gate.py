@@ -1,6 +1,6 @@
 """Runs one gate and writes its verdict. A gate that fails is a finding, not an error: the release stage is what refuses.
 
-python -m tasks.gate pneumonia mia
+python -m tasks.gate pneumonia mia-white-box
 """
 
 import math
@@ -47,7 +47,8 @@ def run(dataset: str, kind: str) -> None:
     """Measures and writes reports/<dataset>/gates/<kind>/verdict.json. Raises IntegrityError for harmed shards or weights."""
     from models.determinism import settle
 
-    settle()
+    # One thread: small networks gain little from a second, and gates run side by side.
+    settle(threads=1)
     section = load().dataset(dataset)
     config = gate_config(dataset, section, kind)
     about = subject(dataset)

@@ -18,10 +18,18 @@ from tasks import weights
 
 KINDS = sorted(find(tasks.gates))
 QUICK = {
+    "canary": {"threshold": 5.0, "timesteps": [5, 20]},
+    "coverage": {"threshold": 0.5, "steps": 80},
+    "dp-claim": {"threshold": 8.0},
     "fd-domain": {"threshold": 0.3, "steps": 60, "bootstrap": 20},
     "fid": {"threshold": 10.0},
-    "mia": {"threshold": 0.2, "timesteps": [5, 20], "bootstrap": 100},
-    "utility": {"threshold": -0.1, "steps": 60, "bootstrap": 100},
+    "frd": {"threshold": 0.5, "images": 48, "bootstrap": 20},
+    "mia-query": {"threshold": 0.3, "timesteps": [5], "bootstrap": 100},
+    "mia-release": {"threshold": 0.3, "bootstrap": 100},
+    "mia-white-box": {"threshold": 0.3, "timesteps": [5, 20], "proximal_timesteps": [10], "bootstrap": 100},
+    "replica": {"threshold": 0.05},
+    "split": {"threshold": 0.05},
+    "utility": {"threshold": -0.1, "steps": 60, "ratios": [0.5], "bootstrap": 100},
 }
 """A quick config of each kind; one that is not here is tried with a threshold alone."""
 
@@ -121,7 +129,7 @@ def test_images_like_the_real_ones_do_not_fail(kind, real, model):
         assert finding.null is not None
 
 
-@pytest.mark.parametrize("kind", ["fd-domain", "utility"])
+@pytest.mark.parametrize("kind", ["fd-domain", "frd", "utility", "coverage"])
 def test_noise_never_passes_a_quality_gate(kind, real, model):
     judged = gate(kind, model)
     assert judged.status(judged.measure(real, noise(200))) is Status.FAIL

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from models.frechet import feature_distance, frechet_distance
+from models.frechet import Moments, distance_at_infinity, feature_distance, frechet_distance, line_at_infinity
 
 
 def test_equal_covariances_leave_the_squared_distance_of_the_means():
@@ -31,3 +31,34 @@ def test_general_covariances_agree_with_the_matrix_square_root():
 def test_fewer_images_than_features_still_give_a_finite_number_and_zero_against_itself():
     few = np.random.default_rng(2).normal(size=(10, 64))
     assert feature_distance(few, few) == pytest.approx(0, abs=1e-5)
+
+
+def test_moments_of_batches_are_those_of_the_whole():
+    features = np.random.default_rng(3).normal(1000, 1, (101, 5))
+    whole = Moments(5)
+    for start in range(0, 101, 10):
+        whole.add(features[start : start + 10])
+    np.testing.assert_allclose(whole.mean, features.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(whole.cov, np.cov(features, rowvar=False), rtol=1e-9)
+
+
+def test_one_image_has_no_covariance():
+    with pytest.raises(ValueError, match="two images"):
+        _ = Moments(3).add(np.ones((1, 3))).cov
+    with pytest.raises(ValueError, match="two images"):
+        feature_distance(np.ones((1, 3)), np.ones((5, 3)))
+
+
+def test_a_line_in_1_over_n_is_recovered_at_infinity():
+    sizes = [100, 150, 400]
+    assert line_at_infinity(sizes, [7.5 + 300 / n for n in sizes]) == pytest.approx(7.5)
+
+
+def test_extrapolation_takes_away_the_bias_of_small_sets():
+    """Two normals one apart in each of 16 dimensions: the distance is 16, and finite sets say more."""
+    random = np.random.default_rng(4)
+    sets = [(random.normal(size=(300, 16)), random.normal(1, 1, (300, 16))) for _ in range(20)]
+    plain = np.mean([feature_distance(*pair) for pair in sets]) - 16
+    extrapolated = np.mean([distance_at_infinity(*pair, 5, seed) for seed, pair in enumerate(sets)]) - 16
+    assert plain > 0.3
+    assert abs(extrapolated) < plain / 3
