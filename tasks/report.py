@@ -23,7 +23,7 @@ def run(dataset: str) -> None:
     workspace = read(dataset)
     closest = compare(workspace.train, workspace.holdout, workspace.synthetic)
     inside = collect(workspace, closest)
-    outside = public(inside)
+    outside = public(inside, workspace.names)
     folder = reports_folder(dataset) / "report"
     for edition, facts, pictures in (
         ("internal.html", inside, internal_pictures(workspace, closest)),

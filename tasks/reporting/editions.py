@@ -3,39 +3,43 @@
 Out never go: a real image, an id, a number that belongs to one image, a file's name or folder, evidence of an unknown shape.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from tasks.reporting import evidence
 from tasks.reporting.facts import shares
+from tasks.reporting.scrub import without_names, without_paths
 
 SMALL = 10
 """Smaller counts of real images could point at people: a split that has one is rounded as a whole, lest it be got by subtraction."""
 
 VERDICT_FIELDS = (
-    *("gate", "status", "value", "interval", "threshold", "direction", "null", "n", "unit", "method", "reason"),
+    *("gate", "group", "status", "measured", "value", "interval", "threshold", "direction", "null", "n", "unit", "method", "reason"),
     *("needs", "required", "config", "subject", "stands"),
 )
 
 
-def public(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the public edition. A plug-in's own words, such as `reason` and `method`, keep no path."""
+def public(facts: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The facts of the public edition. A plug-in's own words, such as `reason` and `method`, keep no path, and no text that holds one
+    of the `names` of real records goes out."""
     out = {
         "format": facts["format"],
         "edition": "public",
         "dataset": facts["dataset"],
         "decision": facts["decision"],
-        "gates": [_gate(gate) for gate in facts["gates"]],
+        "gates": [_gate(gate, facts["dataset"]["labels"], names) for gate in facts["gates"]],
+        "power": facts["power"],
         "nearest": _nearest(facts["nearest"]),
         "data": _data(facts["data"]),
         "provenance": _provenance(facts["provenance"]),
         "not_measured": facts["not_measured"],
         "limits": facts["limits"],
     }
-    return evidence.without_paths(out)
+    return without_names(without_paths(out), names)
 
 
-def _gate(gate: dict[str, Any]) -> dict[str, Any]:
-    out = evidence.publishable(gate["evidence"])
+def _gate(gate: dict[str, Any], labels: list[str], names: Collection[str]) -> dict[str, Any]:
+    out = evidence.publishable(gate["evidence"], labels, names)
     return {**{field: gate[field] for field in VERDICT_FIELDS}, "evidence": out, "means": evidence.means(out)}
 
 

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from schema.verdict import objections
-from tasks.reporting import evidence
+from schema.verdict import Verdict, objections
+from tasks.reporting import evidence, power
 from tasks.reporting.gather import Workspace
+from tasks.reporting.left_open import limits, not_measured
 from tasks.reporting.nearest import Closest, Nearest, summary
-from tasks.reporting.wording import limits, not_measured
+from tasks.reporting.scrub import finite, without_paths
+from tasks.reporting.shapes import number
+from tasks.reporting.wording import question
 
 FORMAT = "synthmill-report/1"
 
@@ -27,6 +30,7 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
         },
         "decision": decision(workspace),
         "gates": [gate(workspace, name) for name in workspace.verdicts],
+        "power": power.summary(workspace.power_table, list(workspace.verdicts)),
         "nearest": {
             **summary(closest),
             "pairs": pairs(workspace, closest, "synthetic"),
@@ -37,7 +41,7 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
     }
     facts["not_measured"] = not_measured(facts["gates"])
     facts["limits"] = limits(facts)
-    return evidence.finite(evidence.without_paths(facts))
+    return finite(without_paths(facts))
 
 
 def decision(workspace: Workspace) -> dict[str, Any]:
@@ -62,8 +66,9 @@ def gate(workspace: Workspace, name: str) -> dict[str, Any]:
     config = workspace.configs[name]
     if verdict is None:
         return {
-            **dict.fromkeys(("status", "value", "interval", "direction", "null", "unit", "method"), None),
+            **dict.fromkeys(("status", "measured", "value", "interval", "direction", "null", "unit", "method"), None),
             "gate": name,
+            "group": question(name).group,
             "threshold": config["threshold"],
             "required": config["required"],
             "reason": "No verdict was written: this gate has not measured these images.",
@@ -77,9 +82,22 @@ def gate(workspace: Workspace, name: str) -> dict[str, Any]:
         }
     return {
         **verdict.model_dump(mode="json"),
+        "group": question(name).group,
+        "measured": measured(verdict),
         "means": evidence.means(verdict.evidence),
         "stands": verdict.subject == workspace.subject and verdict.config == config and verdict.gate == name,
     }
+
+
+def measured(verdict: Verdict) -> float | None:
+    """The number that the null was taken from: as the evidence has it, or its claim that was judged; else null and excess together."""
+    if verdict.value is None or verdict.null is None:
+        return None
+    own = number(verdict.evidence.get("measured"))
+    judged = (verdict.value, verdict.null.value)
+    claims = evidence.known(verdict.evidence).get("claims", [])
+    said = [own, *(claim["measured"] for claim in claims if (claim["value"], claim["null"]) == judged)]
+    return next((value for value in said if value is not None), verdict.null.value + verdict.value)
 
 
 def pairs(workspace: Workspace, closest: Closest, which: str) -> list[dict[str, Any]]:
@@ -126,7 +144,7 @@ def shares(counts: dict[str, int]) -> dict[str, float]:
 def provenance(workspace: Workspace) -> dict[str, Any]:
     ingest, samples, model = workspace.ingest, workspace.samples, workspace.model
     source, files = ingest["source"], ingest["source"].get("files")
-    loss = evidence.number(model.get("loss"))
+    loss = number(model.get("loss"))
     return {
         "real": {
             "digest": ingest["digest"],
@@ -146,6 +164,7 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
             "kind": model["kind"],
             "parameters": model["parameters"],
             "loss": loss,
+            "canaries": planted(model),
             "params": model["params"],
         },
         "synthetic": {
@@ -154,3 +173,9 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
             "params": samples["params"],
         },
     }
+
+
+def planted(model: dict[str, Any]) -> dict[str, int] | None:
+    """How many canaries were drawn for this training, and how many of them it saw; None where none were."""
+    said = model.get("canaries")
+    return {field: said[field] for field in ("n", "included")} if said else None

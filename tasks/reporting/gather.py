@@ -1,6 +1,7 @@
 """Reads all that the report speaks of, and refuses outs that do not belong together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,10 +9,12 @@ from pydantic import ValidationError
 from schema import params
 from schema.digest import read_json, sha256_pixels
 from schema.errors import IntegrityError, SynthmillError
+from schema.images import Images
+from schema.record import SPLITS
 from schema.verdict import Subject, Verdict
 from tasks.configs import gate_config
-from tasks.gates import Images
 from tasks.leaks import RealData
+from tasks.reporting import power
 from tasks.shards import manifest, real_images, synthetic_images
 from tasks.stage import ingest_folder, model_folder, samples_folder, verdict_file
 
@@ -21,6 +24,7 @@ class Workspace:
     """One dataset's params, manifests, verdicts (None where none was written) and images.
 
     `configs`: each gate's whole section. `copies`: how many synthetic images are, pixel for pixel, a real one of any split.
+    `names`: ids and patients of all real records. `power_table`: how often each gate catches what it is for; None where nobody measured.
     """
 
     name: str
@@ -32,12 +36,24 @@ class Workspace:
     verdicts: dict[str, Verdict | None]
     train: Images
     holdout: Images
+    test: Images
     synthetic: Images
     copies: int
+    names: set[str]
+    power_table: power.Table | None
 
     @property
     def subject(self) -> Subject:
         return Subject(real=self.ingest["digest"], synthetic=self.samples["digest"], model=self.model["digest"])
+
+    def find(self, name: str) -> tuple[str, Images, int] | None:
+        """The image of that id: what it belongs to (`train`, ..., `synthetic`), and its row there. None where there is none."""
+        return self._rows.get(name)
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[str, Images, int]]:
+        sets = {split: getattr(self, split) for split in (*SPLITS, "synthetic")}
+        return {name: (split, images, row) for split, images in sets.items() for row, name in enumerate(images.ids)}
 
 
 def read(dataset: str) -> Workspace:
@@ -47,7 +63,7 @@ def read(dataset: str) -> Workspace:
     ingest, samples = manifest(ingest_folder(dataset)), manifest(samples_folder(dataset))
     model = _model(dataset)
     _belong_together(dataset, ingest, samples, model)
-    real = real_images(dataset, "train", "holdout")
+    real = real_images(dataset, *SPLITS)
     synthetic = synthetic_images(dataset)
     for split, images in real.items():
         if images.pixels.shape[1:] != synthetic.pixels.shape[1:]:
@@ -56,6 +72,7 @@ def read(dataset: str) -> Workspace:
                 f"data/ingest/{dataset}: the images of {split} and the synthetic ones differ in shape ({shapes}): "
                 f"run `./mill run {dataset}` to make the stale stage again"
             )
+    private = RealData(ingest_folder(dataset), ingest)
     return Workspace(
         name=dataset,
         params=section,
@@ -64,10 +81,11 @@ def read(dataset: str) -> Workspace:
         model=model,
         configs={gate: gate_config(dataset, section, gate).model_dump(mode="json") for gate in everything.panel},
         verdicts={gate: _verdict(dataset, gate) for gate in everything.panel},
-        train=real["train"],
-        holdout=real["holdout"],
+        **real,
         synthetic=synthetic,
-        copies=len(RealData(ingest_folder(dataset), ingest).pixels & set(map(sha256_pixels, synthetic.pixels))),
+        copies=len(private.pixels & set(map(sha256_pixels, synthetic.pixels))),
+        names=private.names,
+        power_table=power.read(),
     )
 
 

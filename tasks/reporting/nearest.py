@@ -4,32 +4,21 @@ The comparison follows Meehan, Chaudhuri and Dasgupta (A Non-Parametric Test to 
 Models, AISTATS 2020): a generator that copies lies closer to its training images than unseen real images do.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
+from models.neighbours import Nearest, nearest
 from schema.errors import SynthmillError
 from tasks.gates import Images
-from tasks.progress import Ticker, ticking
+from tasks.progress import ticking
 
-BLOCK_BYTES = 32 * 2**20
 QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95)
 TAILS = (0.001, 0.01)
 BIN_WIDTHS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_BINS = 48
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """For each of N queries: `index` of its nearest reference, `distance` to it (pixel RMSE in grey levels, 0 to 255), and
-    `mirrored`: whether the reference had to be flipped left to right for that."""
-
-    index: np.ndarray
-    distance: np.ndarray
-    mirrored: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,46 +37,13 @@ class Closest:
         return float(np.quantile(self.holdout.distance, tail, method="inverted_cdf"))
 
 
-def nearest(queries: np.ndarray, references: np.ndarray, ticker: Ticker | None = None, block_bytes: int = BLOCK_BYTES) -> Nearest:
-    """`queries` N x H x W x C and `references` M x H x W x C, uint8. Memory: a few blocks of `block_bytes`, never N x M.
-
-    Squared distances are |q|^2 + |r|^2 - 2 q.r in float64, which holds these integers exactly: the result, down to a
-    distance of 0, is the same for every BLAS and number of threads.
-    """
-    size = math.prod(queries.shape[1:])
-    rows = max(1, min(1024, block_bytes // (8 * size)))
-    squared = np.full(len(queries), np.inf)
-    index = np.zeros(len(queries), dtype=np.int64)
-    mirrored = np.zeros(len(queries), dtype=bool)
-    for start in range(0, len(queries), rows):
-        here = slice(start, min(start + rows, len(queries)))
-        images = queries[here]
-        # Flipping the query instead of every reference gives the same distance.
-        both = [np.ascontiguousarray(images[:, :, ::step]).reshape(len(images), size).astype(np.float64) for step in (1, -1)]
-        norms = np.einsum("ij,ij->i", both[0], both[0])
-        for first in range(0, len(references), rows):
-            block = references[first : first + rows].reshape(-1, size).astype(np.float64)
-            block_norms = np.einsum("ij,ij->i", block, block)
-            for flipped, query in zip((False, True), both, strict=True):
-                distances = norms[:, None] + block_norms - 2 * (query @ block.T)
-                winner = distances.argmin(axis=1)
-                least = distances[np.arange(len(winner)), winner]
-                better = least < squared[here]
-                squared[here] = np.where(better, least, squared[here])
-                index[here] = np.where(better, first + winner, index[here])
-                mirrored[here] = np.where(better, flipped, mirrored[here])
-        if ticker is not None:
-            ticker.update(len(images))
-    return Nearest(index, np.sqrt(squared / size), mirrored)
-
-
 def compare(train: Images, holdout: Images, synthetic: Images) -> Closest:
     """Raises SynthmillError where there is nothing to compare with."""
     for name, images in (("train", train), ("holdout", holdout), ("synthetic", synthetic)):
         if not len(images):
             raise SynthmillError(f"there is no image in {name}: the report cannot compare distances; see the split in params.yaml")
     with ticking("report", "nearest training images", len(synthetic) + len(holdout), "image") as ticker:
-        return Closest(nearest(synthetic.pixels, train.pixels, ticker), nearest(holdout.pixels, train.pixels, ticker))
+        return Closest(nearest(synthetic.pixels, train.pixels, ticker.update), nearest(holdout.pixels, train.pixels, ticker.update))
 
 
 def summary(closest: Closest) -> dict[str, Any]:

@@ -2,21 +2,18 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from tasks.reporting.evidence import ARMS, METRICS, known
 
 # A dark and a light colour that stay apart in grey and for every kind of colour vision; the line style tells them apart again.
 REAL = {"color": "#123f6d", "linestyle": (0, (5, 2))}
 SYNTHETIC = {"color": "#d9730d", "linestyle": "-"}
-MARKERS = {"real": ("s", "#123f6d"), "synthetic": ("o", "#d9730d"), "real_again": ("D", "#ffffff")}
 
 STYLE = {
     "svg.fonttype": "none",
@@ -38,7 +35,6 @@ STYLE = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
 }
-MOST_POINTS = 200
 NARROW, WIDE = (3.5, 2.9), (6.8, 2.8)
 
 
@@ -75,18 +71,6 @@ def _inline(svg: str, name: str, alt: str) -> str:
     return re.sub(r"\n\s*", "\n", svg).strip()
 
 
-def of_gate(gate: dict[str, Any], at: int) -> list[Plot]:
-    """The plots that a verdict's numbers and evidence allow; none for evidence of an unknown shape."""
-    evidence = known(gate["evidence"])
-    drawn = [
-        threshold(gate, f"g{at}t"),
-        *_attack(evidence, f"g{at}a"),
-        *_classifiers(evidence, f"g{at}c"),
-        *_distances(evidence, f"g{at}d"),
-    ]
-    return [drawing for drawing in drawn if drawing is not None]
-
-
 def threshold(gate: dict[str, Any], name: str) -> Plot | None:
     """Where the value and its interval lie from the threshold; the side that is not allowed is hatched."""
     value, interval, bound = gate["value"], gate["interval"], gate["threshold"]
@@ -98,9 +82,10 @@ def threshold(gate: dict[str, Any], name: str) -> Plot | None:
     alt = f"Value {value:.3g} with interval {interval[0]:.3g} to {interval[1]:.3g}; allowed: {gate['direction']} {bound:.3g}.".replace(
         "_", " "
     )
-    with plot(name, alt, (6.8, 0.85)) as drawing:
+    unit = textwrap.wrap(gate["unit"], 90)
+    with plot(name, alt, (6.8, 0.7 + 0.15 * len(unit))) as drawing:
         axes = drawing.figure.subplots()
-        axes.set(xlim=(low - margin, high + margin), ylim=(-1, 1), yticks=[], xlabel=gate["unit"])
+        axes.set(xlim=(low - margin, high + margin), ylim=(-1, 1), yticks=[], xlabel="\n".join(unit))
         axes.spines["left"].set_visible(False)
         beyond = (bound, high + margin) if at_most else (low - margin, bound)
         axes.axvspan(*beyond, facecolor="#f3e3dc", edgecolor="#c98b74", hatch="////", linewidth=0)
@@ -119,99 +104,6 @@ def threshold(gate: dict[str, Any], name: str) -> Plot | None:
             **where,
         )
     return drawing
-
-
-def _attack(evidence: dict[str, Any], name: str) -> list[Plot]:
-    drawn = []
-    if "roc" in evidence:
-        fine = len(evidence["roc"]) > 30
-        alt = "ROC curve of the attack" + (f", AUC {evidence['auc']:.3f}" if "auc" in evidence else "") + "; the diagonal is guessing."
-        with plot(f"{name}r", alt, WIDE if fine else NARROW) as drawing:
-            panels = drawing.figure.subplots(1, 2 if fine else 1, squeeze=False)[0]
-            _roc(panels[0], evidence, "ROC of the attack")
-            if fine:
-                _roc(panels[1], evidence, "The same, few false accusations")
-                panels[1].set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1))
-                for axis in (panels[1].xaxis, panels[1].yaxis):
-                    axis.set_major_formatter("{x:g}")  # the usual 10^-2 is mathematical text, which no browser sets
-                panels[1].axvline(0.01, color="#777777", linewidth=0.8, linestyle=":")
-        drawn.append(drawing)
-    if "auc_by_timestep" in evidence:
-        steps = sorted(
-            evidence["auc_by_timestep"].items(), key=lambda step: (not step[0].isdigit(), int(step[0]) if step[0].isdigit() else 0, step[0])
-        )
-        alt = "AUC of the attack at each diffusion timestep: " + ", ".join(f"{step}: {auc:.3f}" for step, auc in steps) + "."
-        with plot(f"{name}t", alt, NARROW) as drawing:
-            axes = drawing.figure.subplots()
-            values = [auc for _, auc in steps]
-            axes.plot([step for step, _ in steps], values, marker="o", **SYNTHETIC)
-            axes.axhline(0.5, color="#555555", linewidth=0.9, linestyle=":", label="guessing")
-            axes.set(title="AUC by timestep of the loss", xlabel="diffusion timestep", ylabel="AUC")
-            axes.set_ylim(min(0.45, *values) - 0.01, max(0.55, *values) + 0.02)
-            axes.legend(loc="upper right")
-        drawn.append(drawing)
-    return drawn
-
-
-def _roc(axes: Axes, evidence: dict[str, Any], title: str) -> None:
-    axes.plot([0.001, 1], [0.001, 1], color="#888888", linewidth=0.9, linestyle=":", label="guessing")
-    for key, style, label in (("null_roc", REAL, "null"), ("roc", SYNTHETIC, "attack")):
-        if key in evidence:
-            axes.plot(*zip(*_thinned(evidence[key]), strict=True), label=label, **style)
-    axes.set(title=title, xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
-    axes.legend(loc="lower right")
-
-
-def _thinned(points: list[list[float]]) -> list[list[float]]:
-    """At most MOST_POINTS of a curve, dense where the first coordinate is small: a log axis needs that."""
-    if len(points) <= MOST_POINTS:
-        return points
-    last = len(points) - 1
-    return [points[i] for i in sorted({round(last * (step / MOST_POINTS) ** 2) for step in range(MOST_POINTS + 1)})]
-
-
-def _classifiers(evidence: dict[str, Any], name: str) -> list[Plot]:
-    arms = [arm for arm in ARMS if arm in evidence]
-    metrics = [metric for metric in METRICS if any(metric in evidence[arm] for arm in arms)]
-    if not metrics:
-        return []
-    alt = "Scores of classifiers on real test images, a dot for each seed: " + ", ".join(ARMS[arm] for arm in arms) + "."
-    with plot(name, alt, (6.8, 0.7 + 0.55 * len(metrics))) as drawing:
-        axes = drawing.figure.subplots()
-        for row, metric in enumerate(metrics):
-            for place, arm in enumerate(arms):
-                values = evidence[arm].get(metric, [])
-                marker, face = MARKERS[arm]
-                height = [row + (place - (len(arms) - 1) / 2) * 0.25] * len(values)
-                axes.plot(
-                    values,
-                    height,
-                    marker,
-                    markersize=5,
-                    color=face,
-                    markeredgecolor="#222222",
-                    markeredgewidth=0.6,
-                    label=ARMS[arm] if row == 0 else None,
-                )
-        axes.set(yticks=range(len(metrics)), yticklabels=[METRICS[metric] for metric in metrics], ylim=(len(metrics) - 0.4, -0.6))
-        axes.set(xlabel="score on real test images, a mark for each seed")
-        drawing.figure.legend(loc="outside upper left", ncols=len(arms), handletextpad=0.1, columnspacing=1.2)
-    return [drawing]
-
-
-def _distances(evidence: dict[str, Any], name: str) -> list[Plot]:
-    if "distance" not in evidence or "null_distance" not in evidence:
-        return []
-    bars = {"synthetic against real": evidence["distance"], "null": evidence["null_distance"]}
-    alt = "Distance of " + ", ".join(f"{label}: {value:.4g}" for label, value in bars.items()) + "."
-    with plot(name, alt, (6.8, 1.2)) as drawing:
-        axes = drawing.figure.subplots()
-        drawn = axes.barh(list(bars), list(bars.values()), color=[SYNTHETIC["color"], "#ffffff"], edgecolor="#222222", height=0.6)
-        axes.bar_label(drawn, fmt="%.4g", padding=4, fontsize=8)
-        axes.invert_yaxis()
-        axes.margins(x=0.12)
-        axes.set(xlabel="Fréchet distance")
-    return [drawing]
 
 
 def nearest_distances(histogram: dict[str, Any]) -> Plot:

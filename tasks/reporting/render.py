@@ -6,9 +6,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tasks.reporting import plots, wording
-from tasks.reporting.evidence import ARMS, METRICS, known, rows
+from tasks.reporting import gate_plots, layout
+from tasks.reporting.attackers import COLUMNS, attackers
+from tasks.reporting.evidence import ARMS, METRICS, arm_words, known, lines
+from tasks.reporting.glossary import GLOSSARY
 from tasks.reporting.pictures import Pictures
+from tasks.reporting.plots import nearest_distances
+from tasks.reporting.wording import NOTHING_CLAIMED, question
 
 THIN_SPACE = "\u202f"
 MINUS = "\u2212"
@@ -23,21 +27,31 @@ def html(facts: dict[str, Any], pictures: Pictures) -> str:
         num=lambda at, form="number": cited(facts, at, form),
         span=lambda at, form="number": Markup("{} to {}").format(cited(facts, f"{at}/0", form), cited(facts, f"{at}/1", form)),
         join=join,
+        look_up=lambda at: look_up(facts, at),
         leaves=leaves,
-        rows=rows,
+        lines=lines,
         known=known,
-        question=wording.question,
-        plots_of=plots.of_gate,
+        arm_words=arm_words,
+        question=question,
+        is_short=layout.is_short,
+        short_claims=layout.short_claims,
+        plots_of=gate_plots.of_gate,
     )
     environment.filters.update(words=lambda name: name.replace("_", " ").replace("non ", "non-"))
     page = environment.get_template("report.html.j2").render(
         facts=facts,
         pictures=pictures,
         internal=facts["edition"] == "internal",
-        distances=plots.nearest_distances(facts["nearest"]["histogram"]),
+        distances=nearest_distances(facts["nearest"]["histogram"]),
+        order=layout.order(facts["gates"]),
+        blocks=layout.blocks(facts["gates"]),
+        attackers=attackers(facts),
+        attacker_columns=COLUMNS,
+        claims_privacy=layout.claims_privacy(facts["gates"]),
+        nothing_claimed=NOTHING_CLAIMED,
         metrics=METRICS,
         arms=ARMS,
-        glossary=wording.GLOSSARY,
+        glossary=GLOSSARY,
     )
     return re.sub(r"\n\s*\n+", "\n", page)
 
@@ -66,18 +80,21 @@ def cited(facts: Any, at: str, form: str) -> Markup:
 
 
 def shown(value: float, form: str) -> str:
-    """A number as a reader wants it: `number` (some three digits), `count`, `percent`, `share` (a round percentage), `plain` (as is)."""
+    """A number as a reader wants it: `number` (some three digits), `count`, `percent`, `share` (a round percentage), `whole` (a
+    percentage without its sign), `plain` (as is)."""
     if form == "percent":
         text = f"{100 * value:.1f}{THIN_SPACE}%"
     elif form == "share":
         text = f"{100 * value:g}{THIN_SPACE}%"
+    elif form == "whole":
+        text = f"{100 * value:.0f}"
     elif form == "plain":
         text = repr(value)
     elif form == "count" or isinstance(value, int) or value == 0:
         text = f"{value:,.0f}".replace(",", THIN_SPACE)
     else:
         size = abs(value)
-        decimals = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1.5 else 3
+        decimals = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1.5 else 3 if size >= 0.01 else 4
         text = f"{value:.1e}" if 0 < size < 0.0005 else f"{value:,.{decimals}f}".replace(",", THIN_SPACE)
     return text.replace("-", MINUS)
 

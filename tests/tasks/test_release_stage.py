@@ -114,8 +114,8 @@ def test_the_day_of_publication_is_that_of_the_commit_or_of_source_date_epoch(wo
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"status": "FAIL", "value": 0.21, "interval": (0.18, 0.24)}, "mia: FAIL .*0.21, interval 0.18 to 0.24; must be at most 0.05"),
-        ({"status": "INSUFFICIENT", "value": None, "interval": None}, "mia: INSUFFICIENT .*no number; must be at most 0.05"),
+        ({"status": "FAIL", "value": 0.21, "interval": (0.18, 0.24)}, "box: FAIL .*0.21, interval 0.18 to 0.24; must be at most 0.05"),
+        ({"status": "INSUFFICIENT", "value": None, "interval": None}, "mia-white-box: INSUFFICIENT .*no number; must be at most 0.05"),
         ({"value": 0.04, "interval": (0.01, 0.07)}, "says PASS but its own numbers do not"),
         ({"config": {"threshold": 0.4}}, "changed after it measured"),
     ],
@@ -130,26 +130,26 @@ def test_a_gate_that_did_not_pass_refuses_and_nothing_is_written(workspace, chan
 
 
 def test_a_missing_verdict_and_one_for_other_bytes_refuse(workspace):
-    verdict = workspace.root / "reports" / rw.NAME / "gates/mia/verdict.json"
+    verdict = workspace.root / "reports" / rw.NAME / "gates/mia-white-box/verdict.json"
     rw.write_samples(workspace.root, range(100, 112))
     with pytest.raises(GateFailed, match="other bytes"):
         release.run(rw.NAME)
     verdict.unlink()
-    with pytest.raises(GateFailed, match="1 of 2 gates object\n  mia: no verdict was written"):
+    with pytest.raises(GateFailed, match="1 of 2 gates object\n  mia-white-box: no verdict was written"):
         release.run(rw.NAME)
-    verdict.write_text('{"gate": "mia"}')
+    verdict.write_text('{"gate": "mia-white-box"}')
     with pytest.raises(SynthmillError, match=r"verdict\.json is not a verdict"):
         release.run(rw.NAME)
 
 
 def test_a_threshold_tightened_after_measuring_refuses(workspace):
-    workspace.edit_params(lambda section: section["gates"]["mia"].update(threshold=0.001))
+    workspace.edit_params(lambda section: section["gates"]["mia-white-box"].update(threshold=0.001))
     with pytest.raises(GateFailed, match="changed after it measured"):
         release.run(rw.NAME)
 
 
 def test_a_panel_that_requires_nothing_lets_nothing_out(workspace):
-    workspace.edit_params(lambda section: section["gates"]["mia"].update(required=False))
+    workspace.edit_params(lambda section: section["gates"]["mia-white-box"].update(required=False))
     with pytest.raises(GateFailed, match="no gate of the panel is required"):
         release.run(rw.NAME)
     assert not workspace.release.exists()
