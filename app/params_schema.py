@@ -24,6 +24,8 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     definitions["Ingest"]["properties"]["source"] = {"anyOf": [of[plugin.Config] for plugin in plugins[tasks.sources].values()]}
     definitions["Dataset"]["properties"]["train"] = {"anyOf": [of[plugin.Config] for plugin in plugins[models.generators].values()]}
+    for plugin in plugins[models.generators].values():
+        definitions[of[plugin.Config]["$ref"].rpartition("/")[2]]["properties"]["canaries"] = {"$ref": "#/$defs/Canaries"}
     definitions["Dataset"]["properties"]["gates"] = {
         "type": "object",
         "properties": {kind: of[plugin.Config] for kind, plugin in plugins[tasks.gates].items()},

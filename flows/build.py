@@ -4,6 +4,7 @@ python -m flows.build pneumonia [--no-publish] [--force-stage train@pneumonia]
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -16,16 +17,17 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from catalog.publish import preflight, publish, released
 from schema.digest import read_json, write_json
-from schema.errors import GateFailed, SynthmillError
+from schema.errors import GateFailed, IntegrityError, SynthmillError
 from schema.params import load
 from schema.release import check_name
-from schema.settings import events_file, quieten, root
+from schema.settings import events_file, gates_at_once, quieten, root
 from schema.verdict import Verdict
 from tasks.check import check
-from tasks.graph import could_now_measure, reproduce, stages, stale, title
+from tasks.graph import could_now_measure, is_gate, reproduce, stages, stale, title
 from tasks.lock import workspace_lock
 from tasks.stage import reports_folder
 
@@ -82,6 +84,7 @@ class Journal:
 
     def close(self, status: str, message: str = "", code: int | None = None, **more: Any) -> dict[str, Any]:
         report = reports_folder(self.dataset) / "report" / "internal.html"
+        verdicts = self._verdicts()
         outcome = {
             "dataset": self.dataset,
             "status": status,
@@ -89,7 +92,7 @@ class Journal:
             "release": None,
             "report": str(report) if report.is_file() else None,
             "stages": [{key: entry[key] for key in ("stage", "state", "seconds")} for entry in self.ran.values()],
-            "verdicts": verdict_rows(self.dataset),
+            "verdicts": verdicts,
             "message": "\n".join([*filter(None, [message]), *self.warnings]),
             "code": EXIT_CODES.get(status, 0) if code is None else code,
             "log": str(self.log),
@@ -97,6 +100,13 @@ class Journal:
         }
         write_json(self.outcome, outcome)
         return outcome
+
+    def _verdicts(self) -> list[dict[str, Any]]:
+        try:
+            return verdict_rows(self.dataset)
+        except IntegrityError as error:
+            self.warnings.append(str(error))
+            return []
 
 
 def verdict_rows(dataset: str) -> list[dict[str, Any]]:
@@ -148,7 +158,14 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
     return release.model_dump(mode="json")
 
 
-@flow(name="build", flow_run_name="build {dataset}", persist_result=False, timeout_seconds=48 * HOURS, validate_parameters=True)
+@flow(
+    name="build",
+    flow_run_name="build {dataset}",
+    persist_result=False,
+    timeout_seconds=48 * HOURS,
+    validate_parameters=True,
+    task_runner=ThreadPoolTaskRunner(max_workers=gates_at_once()),
+)
 def build(dataset: str, publish: bool = True, force_stage: str | None = None) -> State:
     """Brings a dataset up to date and publishes it if every required gate passed. Refusal is a failed run named `Refused`."""
     quieten()
@@ -169,19 +186,35 @@ def build(dataset: str, publish: bool = True, force_stage: str | None = None) ->
     return Completed(message=f"{outcome['status']} {outcome['version'] or ''}".strip())
 
 
+def run_gates(due: list[tuple]) -> None:
+    """Runs the gates, which do not read one another, a few at a time. One that ends with an error stops none of the others; the
+    first such error is raised when all have ended."""
+    ended = [future.result(raise_on_failure=False) for future in [run_stage.submit(*asked) for asked in due]]
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result
+
+
 def _build(dataset: str, publishing: bool, force: str | None, journal: Journal) -> dict[str, Any]:
     source = check(dataset)
     if publishing:
         preflight(dataset)
     params = load()
     waiting = stale(dataset, params, source, force)
-    for stage in stages(dataset, params):
-        if stage not in waiting:
-            journal.say(title(stage, dataset), "unchanged")
-            continue
-        gate = stage.removeprefix(f"gate@{dataset}-")
+    names = stages(dataset, params)
+    for gating, group in itertools.groupby(names, key=is_gate):
+        due = []
+        for stage in group:
+            if stage in waiting:
+                due.append((stage, dataset, stage == force or could_now_measure(stage, dataset), journal))
+            else:
+                journal.say(title(stage, dataset), "unchanged")
         try:
-            run_stage(stage, dataset, stage == force or could_now_measure(dataset, gate), journal)
+            if gating:
+                run_gates(due)
+            else:
+                for asked in due:
+                    run_stage(*asked)
         except StageFailed as error:
             if error.code == GateFailed.exit_code:
                 raise GateFailed(str(error)) from error

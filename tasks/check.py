@@ -22,6 +22,7 @@ def check(dataset: str) -> Source:
     params = load()
     section = params.dataset(dataset)
     _check_training(dataset, section)
+    _check_bounds(dataset, section)
     for kind in params.panel:
         config = gate_config(dataset, section, kind)
         if kind == "fid" and inception_weights():
@@ -40,6 +41,22 @@ def _check_training(dataset: str, section: Dataset) -> None:
     objection = plugin.objections(config, section.ingest.image.height, section.ingest.image.width, section.sample)
     if objection:
         raise UsageError(f"datasets.{dataset}: {objection}")
-    timesteps, last = section.gates.get("mia", {}).get("timesteps", []), getattr(config, "timesteps", None)
-    if last is not None and any(timestep >= last for timestep in timesteps):
-        raise UsageError(f"datasets.{dataset}.gates.mia.timesteps must all be under train.timesteps ({last})")
+    last = getattr(config, "timesteps", None)
+    for kind in section.gates:
+        asked = gate_config(dataset, section, kind)
+        for name in ("timesteps", "proximal_timesteps"):
+            if last is not None and any(timestep >= last for timestep in getattr(asked, name, [])):
+                raise UsageError(f"datasets.{dataset}.gates.{kind}.{name} must all be under train.timesteps ({last})")
+
+
+def _check_bounds(dataset: str, section: Dataset) -> None:
+    """Whether the thresholds of gates that speak of one thing can hold together."""
+    planted = section.train.canaries.n
+    audit, claim = (gate_config(dataset, section, kind) if kind in section.gates else None for kind in ("canary", "dp-claim"))
+    if audit and claim and audit.required and claim.required and audit.threshold > claim.threshold:
+        raise UsageError(
+            f"datasets.{dataset}.gates: canary.threshold ({audit.threshold:g}) lets an audit find more than the epsilon that "
+            f"dp-claim.threshold ({claim.threshold:g}) lets be claimed: such a claim would be false; lower the one or raise the other"
+        )
+    if audit and 0 < planted < audit.guesses:
+        raise UsageError(f"datasets.{dataset}: train.canaries.n ({planted}) is less than gates.canary.guesses ({audit.guesses})")

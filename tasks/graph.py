@@ -12,7 +12,6 @@ from schema.digest import read_json
 from schema.errors import SynthmillError
 from schema.params import Params
 from schema.settings import root
-from schema.verdict import Verdict
 from tasks.scan import scan, scan_file
 from tasks.sources import Source
 from tasks.stage import verdict_file
@@ -44,20 +43,24 @@ def stale(dataset: str, params: Params, source: Source, forced: str | None = Non
     rescan = not path.is_file() or read_json(path) != scan(dataset, source)
     said = json.loads(_dvc("-q", "status", "--json", *names[1:]).stdout or "{}")
     found = set(said) | ({names[0]} if rescan else set()) | ({forced} if forced else set())
-    found |= {f"gate@{dataset}-{gate}" for gate in params.panel if could_now_measure(dataset, gate)}
+    found |= {name for name in names if is_gate(name) and could_now_measure(name, dataset)}
     return [name for name in names if name in found or _follows(name, names, found)]
 
 
 def _follows(name: str, names: list[str], found: set[str]) -> bool:
     """Whether a stage reads what one of the found stages writes: gates do not read one another."""
     before = set(names[: names.index(name)]) & found
-    return any(not (name.startswith("gate@") and other.startswith("gate@")) for other in before)
+    return any(not (is_gate(name) and is_gate(other)) for other in before)
 
 
-def could_now_measure(dataset: str, gate: str) -> bool:
-    """Whether the gate's verdict was INSUFFICIENT for want of a setting that is there now."""
-    path = verdict_file(dataset, gate)
-    return path.is_file() and any(os.environ.get(name) for name in Verdict.load(path).needs)
+def is_gate(stage: str) -> bool:
+    return stage.startswith("gate@")
+
+
+def could_now_measure(stage: str, dataset: str) -> bool:
+    """Whether the stage is a gate whose verdict was INSUFFICIENT for want of a setting that is there now."""
+    path = verdict_file(dataset, stage.removeprefix(f"gate@{dataset}-"))
+    return is_gate(stage) and path.is_file() and any(os.environ.get(name) for name in read_json(path).get("needs", []))
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,14 @@ class Ran:
 def reproduce(stage: str, log: Path, force: bool = False) -> Ran:
     """Runs one stage if DVC finds it changed, its output appended to `log`. Never raises for a stage that failed."""
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    with log.open("a+", encoding="utf-8") as stream:
-        print(f"\n=== {stage}", file=stream, flush=True)
-        start = stream.tell()
+    # A file of its own while it runs: gates run side by side, and each one's words are looked for in what it said.
+    own = log.with_name(f"{log.stem}.{stage}.log")
+    with own.open("w", encoding="utf-8") as stream:
         result = subprocess.run(command, cwd=root(), env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, check=False)
-        stream.seek(start)
-        words = stream.read()
+    words = own.read_text(encoding="utf-8", errors="replace")
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"\n=== {stage}\n{words}")
+    own.unlink()
     if result.returncode == 0:
         return Ran(0, f"Running stage '{stage}'" in words, "")
     exited = re.search(r"exited with (-?\d+)", words)

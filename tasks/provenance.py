@@ -39,7 +39,7 @@ def describe(
         "gates": gates,
         "source": {"kind": ingest["source"]["kind"], "digest": ingest["source"]["digest"]},
         "ingest": ingest["digest"],
-        "model": {field: model[field] for field in ("kind", "digest", "parameters")},
+        "model": {field: model[field] for field in ("kind", "digest", "parameters", "canaries", "privacy")},
         "samples": samples["digest"],
         "seeds": seeds(section),
         "params": public_params(section),

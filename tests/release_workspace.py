@@ -22,7 +22,7 @@ CLASSES = ["normal", "pneumonia"]
 
 PARAMS = {
     "build": [NAME],
-    "panel": ["mia", "fid"],
+    "panel": ["mia-white-box", "fid"],
     "datasets": {
         NAME: {
             "card": {
@@ -41,7 +41,7 @@ PARAMS = {
             },
             "train": {"kind": "ddpm", "steps": 10, "seed": 3},
             "sample": {"n": 12, "base_seed": 500, "batch_size": 4, "shard_size": 8},
-            "gates": {"mia": {"threshold": 0.05}, "fid": {"required": False, "threshold": 20.0}},
+            "gates": {"mia-white-box": {"threshold": 0.05}, "fid": {"required": False, "threshold": 20.0}},
         }
     },
 }
@@ -238,9 +238,9 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
 def judge(workspace: Workspace, **changes) -> None:
     """The required gate's verdict, which passes unless `changes` say otherwise, and the public report. The other gate writes none."""
     section = params.load(workspace.root / "params.yaml").dataset(NAME)
-    config = gate_config(NAME, section, "mia")
+    config = gate_config(NAME, section, "mia-white-box")
     said = {
-        "gate": "mia",
+        "gate": "mia-white-box",
         "status": "PASS",
         "value": 0.01,
         "interval": (-0.01, 0.03),
@@ -255,7 +255,7 @@ def judge(workspace: Workspace, **changes) -> None:
         "config": config.model_dump(mode="json"),
         "subject": workspace.subject,
     }
-    Verdict(**said | changes).save(workspace.root / "reports" / NAME / "gates/mia/verdict.json")
+    Verdict(**said | changes).save(workspace.root / "reports" / NAME / "gates/mia-white-box/verdict.json")
     subject = workspace.subject
     public = workspace.root / "reports" / NAME / "report/public"
     write_json(

@@ -172,7 +172,7 @@ def test_a_release_folder_that_is_not_whole_is_not_published(workspace):
 
 
 def test_a_release_that_dvc_calls_stale_is_not_published(workspace):
-    workspace.edit_params(lambda section: section["gates"]["mia"].update(threshold=0.5))
+    workspace.edit_params(lambda section: section["gates"]["mia-white-box"].update(threshold=0.5))
     with pytest.raises(SynthmillError, match=r"out of date .*datasets\.pneumonia\.gates.*run `./mill run pneumonia` again"):
         publish.publish(rw.NAME)
     assert refs(workspace) == {"refs/heads/main"}
