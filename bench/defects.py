@@ -66,20 +66,25 @@ def another_view(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def repeated(release: Images, different: int, random: np.random.Generator) -> Images:
     """Collapse onto a few images: only `different` ones, each again and again with little noise, with the classes' shares kept."""
     classes = np.unique(release.labels)
-    kept = {label: random.permutation(np.flatnonzero(release.labels == label))[: max(1, different // len(classes))] for label in classes}
-    rows = np.array([random.choice(kept[label]) for label in release.labels])
-    return replace(release, pixels=np.stack([noisy(image, random) for image in release.pixels[rows]]))
+    pixels = release.pixels.copy()
+    for label in classes:
+        rows = np.flatnonzero(release.labels == label)
+        kept = random.permutation(rows)[: max(1, different // len(classes))]
+        pixels[rows] = [noisy(release.pixels[row], random) for row in random.choice(kept, len(rows))]
+    return replace(release, pixels=pixels)
 
 
 def one_cluster(release: Images, share: float, random: np.random.Generator) -> Images:
-    """Collapse onto one mode: of each class only the `share` of images nearest to one of them in pixels. No image comes twice."""
-    kept = []
+    """Collapse onto one mode: of each class only the `share` of images nearest to one of them in pixels, again and again with little
+    noise."""
+    pixels = release.pixels.copy()
     for label in np.unique(release.labels):
         rows = np.flatnonzero(release.labels == label)
         flat = release.pixels[rows].reshape(len(rows), -1).astype(np.float32)
         distances = np.square(flat - flat[random.integers(len(rows))]).sum(axis=1)
-        kept.append(rows[np.argsort(distances, kind="stable")[: max(1, round(share * len(rows)))]])
-    return release.take(np.sort(np.concatenate(kept)))
+        kept = rows[np.argsort(distances, kind="stable")[: max(1, round(share * len(rows)))]]
+        pixels[rows] = [noisy(release.pixels[row], random) for row in random.choice(kept, len(rows))]
+    return replace(release, pixels=pixels)
 
 
 def without_rarest_class(release: Images) -> Images:

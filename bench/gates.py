@@ -9,6 +9,7 @@ Finished seeds are kept in data/scratch: the same command again goes on from the
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import tasks.gates
-from bench import power
+from bench import memo, power
 from bench.scenarios import SCENARIOS, Scenario
 from bench.world import Sizes, World, archive
 from schema.digest import read_json, sha256_file, write_bytes, write_json
@@ -38,7 +39,7 @@ WORDS = {
     "phantom": "drawn chest phantoms, 32x32, dealt afresh by each seed",
 }
 QUICKER = {
-    "utility": {"steps": 80, "ratios": []},
+    "utility": {"steps": 80, "ratios": [], "bootstrap": 500},
     "fd-domain": {"bootstrap": 100},
     "frd": {"images": 64},
     "mia-white-box": {"members": 256, "bootstrap": 300},
@@ -78,9 +79,10 @@ def settings_of(gate: str, dataset: str) -> Any:
     return gate_config(dataset, load().dataset(dataset), gate).model_copy(update=QUICKER.get(gate, {}))
 
 
-def try_seed(job: Job, seed: int, tell=lambda: None) -> list[dict[str, Any]]:
-    """What every gate says of every scenario of a seed: `scenario`, `gate`, `status`, the numbers, and the seconds of CPU."""
+def try_seed(job: Job, seed: int, tell=lambda: None, set_by=settings_of) -> list[dict[str, Any]]:
+    """What every gate, `set_by` its name and a dataset's, says of every scenario of a seed, with the seconds of CPU."""
     rows = []
+    memo.forget()
     with tempfile.TemporaryDirectory(prefix="synthmill-bench-") as folder:
         world = World(job.dataset, archive(job.dataset), seed, job.sizes, Path(folder))
         made: dict[str, Any] = {}
@@ -90,7 +92,7 @@ def try_seed(job: Job, seed: int, tell=lambda: None) -> list[dict[str, Any]]:
                 if scenario.name not in made:
                     made = {scenario.name: scenario.make(world)}
                 trial = made[scenario.name]
-                judge = find(tasks.gates)[gate](settings_of(gate, trial.dataset), trial.model)
+                judge = find(tasks.gates)[gate](set_by(gate, trial.dataset), trial.model)
                 finding = judge.measure(trial.real, trial.synthetic)
             except Exception as error:
                 error.add_note(f"gate {gate}, scenario {scenario.name!r}, seed {seed}")
@@ -112,12 +114,12 @@ def try_seed(job: Job, seed: int, tell=lambda: None) -> list[dict[str, Any]]:
 
 
 def prepare(counter: Any) -> None:
-    """Makes a process of its own ready: one thread, no bars but the bench's, and a memory."""
+    """Makes a process of its own ready: one thread, no bars but the bench's, no last words when it is stopped, and a memory."""
     global _counter
     _counter = counter
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     quieten()
     os.environ["SYNTHMILL_EVENTS"] = os.devnull
-    from bench import memo
     from models.determinism import settle
 
     settle(threads=1)
@@ -142,6 +144,8 @@ def run(job: Job, seeds: int, workers: int) -> list[list[dict[str, Any]]]:
     folder = job.scratch().folder
     files = [folder / f"seed-{seed}.json" for seed in range(seeds)]
     waiting = [(seed, file) for seed, file in enumerate(files) if not file.is_file()]
+    # Read when numpy is loaded, so before the processes start: threads of several would only wait for one another.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     context = get_context("spawn")
     counter = context.Value("i", 0)
     each, before = len(job.pairs()), seeds - len(waiting)

@@ -10,6 +10,19 @@ import numpy as np
 
 from schema.digest import sha256_bytes, sha256_json
 
+_memories: list[dict] = []
+
+
+def forget() -> None:
+    """Drops all that is remembered: the images of another seed are others."""
+    for kept in _memories:
+        kept.clear()
+
+
+def _memory() -> dict:
+    _memories.append({})
+    return _memories[-1]
+
 
 def install() -> None:
     """Makes the gates of this process use the memory. Must come before any gate is imported: some import these names at their top."""
@@ -27,7 +40,7 @@ def install() -> None:
 
 def remembered(function: Callable) -> Callable:
     """The function, called once for each set of arguments but `tick`. The state of torch's chance is afterwards what that call left."""
-    kept: dict[str, Any] = {}
+    kept: dict[str, Any] = _memory()
     signature = inspect.signature(function)
 
     def remembering(*arguments, **named):
@@ -46,7 +59,7 @@ def remembered(function: Callable) -> Callable:
 
 def remembered_by_image(extract: Callable) -> Callable:
     """The function, `extract(pixels, tick) -> (features, names)`, which looks at each image by itself, and now once."""
-    kept: dict[bytes, np.ndarray] = {}
+    kept: dict[bytes, np.ndarray] = _memory()
     names: dict[tuple[int, ...], list[str]] = {}
 
     def remembering(pixels: np.ndarray, tick: Callable[[int], None] = lambda _: None) -> tuple[np.ndarray, list[str]]:
@@ -63,7 +76,7 @@ def remembered_by_image(extract: Callable) -> Callable:
 def remembering_finder(finder: type) -> Callable:
     """The class, each finder built once for its references and matching each query once. A query is matched by itself, so that only
     the last digits, which hang on the shapes of the matrices multiplied, may differ from those of matching all at once."""
-    finders: dict[str, Any] = {}
+    finders: dict[str, Any] = _memory()
 
     def find(references: np.ndarray, patients: list[str]) -> Any:
         key = digest(references, list(patients))

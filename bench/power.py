@@ -9,8 +9,12 @@ from bench.scenarios import NOT_MEASURED, Scenario
 from schema.verdict import Status
 
 FORMAT = "synthmill-gate-power/1"
-DEMANDED = {"1% copied exactly": ("replica",), "overfitted model": ("mia-white-box", "mia-query"), "sixteen images": None}
-"""What must be caught, by which gates (None: by all that were tried), in at least LEAST of the seeds."""
+DEMANDED = {
+    "1% copied exactly": ("replica",),
+    "overfitted model": ("mia-white-box", "mia-query"),
+    "sixteen images": ("replica", "coverage", "fd-domain", "frd", "utility"),
+}
+"""What must be caught, by which gates, in at least LEAST of the seeds."""
 LEAST, MOST_FALSE = 0.95, 0.05
 """19 of 20 caught, 1 of 20 false alarms."""
 
@@ -43,7 +47,7 @@ def unmet(table: list[dict[str, Any]]) -> list[str]:
     found = []
     for scenario, gates in DEMANDED.items():
         tried = {row["gate"]: row for row in table if row["scenario"] == scenario}
-        for gate in gates or tried:
+        for gate in gates:
             row = tried.get(gate)
             if row is None:
                 found.append(f"{scenario}: {gate} was not measured")
@@ -83,8 +87,8 @@ def page(said: dict[str, Any], scenarios: list[Scenario], absent: dict[str, str]
         "",
         f"Data: {said['data']}.",
         "",
-        "Demanded: exact copies of 1 % and the overfitted model are caught in at least 19 of 20 seeds, sixteen images never pass, and "
-        "there is at most 1 false alarm in 20 for each gate.",
+        "Demanded: exact copies of 1 %, the overfitted model and sixteen images are caught in at least 19 of 20 seeds by each gate that is "
+        "meant for them, and no gate raises more than 1 false alarm in 20.",
         *verdict,
         "",
         "## Detection power",

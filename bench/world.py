@@ -25,7 +25,7 @@ class Sizes(Section):
     holdout: int = Field(default=700, description="real holdout images")
     test: int = Field(default=700, description="real test images")
     release: int = Field(default=1024, description="images of other patients, which are the good release")
-    grouped: int = Field(default=1000, description="phantoms, two of a patient, that are split by image and by patient")
+    grouped: int = Field(default=1600, description="phantoms, two of a patient, that are split by image and by patient")
     members: int = Field(default=64, description="images that the overfitted model is trained on")
     outsiders: int = Field(default=400, description="holdout and test images that this model is tried on, of each")
     side: int = Field(default=16, description="height and width of what the models draw, in pixels")
@@ -107,10 +107,15 @@ class World:
         """Patients with two images each."""
         return archive(GROUPED, n=self.sizes.grouped, images_per_patient=2)
 
-    def split_grouped(self, images: Images) -> Trial:
-        """Three fifths to train on, the rest in halves, by the patients that the images claim."""
-        counts = {"train": len(images) * 3 // 5, "holdout": len(images) // 5, "test": len(images) // 5}
-        real = RealImages(**deal(images, counts, self.random("grouped")))
+    def split_grouped(self, images: Images, by_image: bool = False) -> Trial:
+        """Half to train on, the rest in halves, by the patients that the images claim, or whosever they are."""
+        counts = {"train": len(images) // 2, "holdout": len(images) // 4, "test": len(images) // 4}
+        random = self.random("grouped")
+        if by_image:
+            parts = np.split(random.permutation(len(images)), np.cumsum(list(counts.values())))
+            real = RealImages(*(images.take(rows) for rows in parts[: len(counts)]))
+        else:
+            real = RealImages(**deal(images, counts, random))
         return Trial(real, real.test, self.folder / "none", GROUPED)
 
     @cached_property

@@ -85,7 +85,7 @@ class Match:
     nearest.
 
     `index`: the nearest reference. `distance`: to it. `isolation`: that distance over the mean distance of the next neighbours (Carlini
-    et al. 2023, arXiv:2301.13188, section 5.1), near 1 for an image like many others, near 0 for a copy. `runner_up`: the isolation
+    et al. 2023, arXiv:2301.13188, section 5), near 1 for an image like many others, near 0 for a copy. `runner_up`: the isolation
     of the second neighbour from those after it. `view`: how the query was laid. `rmse`: what still differs then, in grey levels.
     `blank`: the query is of one value and resembles nothing."""
 

@@ -17,6 +17,10 @@ from schema.record import REAL, encode_png, synthetic_schema
 from schema.verdict import Subject, Verdict
 from tasks import report
 from tasks.reporting import power
+from tasks.reporting.editions import public
+from tasks.reporting.facts import collect
+from tasks.reporting.gather import read
+from tasks.reporting.nearest import compare
 from tasks.shards import write_table
 from tests.report_verdicts import LABELS, PANEL, POWER, verdict
 
@@ -178,6 +182,13 @@ def written(root: Path) -> dict[str, str]:
     """Runs the stage; the report's files as text."""
     report.run(NAME)
     return {name: data.decode() for name, data in outputs(root).items()}
+
+
+def facts() -> tuple[dict, dict]:
+    """What report.json of the internal and of the public edition would hold, without drawing a page."""
+    workspace = read(NAME)
+    inside = collect(workspace, compare(workspace.train, workspace.holdout, workspace.synthetic))
+    return inside, public(inside, workspace.names)
 
 
 def verdict_path(root: Path, kind: str) -> Path:

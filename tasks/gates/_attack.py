@@ -80,17 +80,19 @@ class AttackGate(Gate):
         raise NotImplementedError
 
     def measure(self, real, synthetic):
+        if real.train.pixels.shape[1:] != real.holdout.pixels.shape[1:]:
+            return self._unsettled(real, "members and non-members differ in size, and would be told apart by that: ingest them at one size")
         candidates = Candidates.of(real, self.config)
         people = {"members": len(set(real.train.patients)), "non_members": len(set(real.holdout.patients))}
         few = min(candidates.members // 2, len(candidates.images) - candidates.members, people["members"] // 2, people["non_members"])
         if few < FEWEST:
-            return self._unsettled(candidates, f"{FEWEST} non-members and twice as many members, of as many patients, are the least")
+            return self._unsettled(real, f"{FEWEST} non-members and twice as many members, of as many patients, are the least")
         if not len(synthetic):
-            return self._unsettled(candidates, "there is no synthetic image")
+            return self._unsettled(real, "there is no synthetic image")
         scores = self.scores(candidates, real, synthetic)
         broken = sorted(name for name, values in scores.items() if not np.isfinite(values).all())
         if broken:
-            return self._unsettled(candidates, f"scores of {', '.join(broken)} are not finite")
+            return self._unsettled(real, f"scores of {', '.join(broken)} are not finite")
         return Trial(candidates, scores, self.config).finding(self.attacker)
 
     def status(self, finding):
@@ -102,8 +104,8 @@ class AttackGate(Gate):
             return split
         return next((worst for worst in (Status.FAIL, Status.INSUFFICIENT) if worst in (status, *asked)), status)
 
-    def _unsettled(self, candidates: Candidates, why: str) -> Finding:
-        n = {"members": candidates.members, "non_members": len(candidates.images) - candidates.members}
+    def _unsettled(self, real: RealImages, why: str) -> Finding:
+        n = {"members": len(real.train), "non_members": len(real.holdout)}
         reason = f"The attack cannot be judged: {why}; there are {n['members']} members and {n['non_members']} non-members."
         return Finding(None, None, None, n, "AUC of the attack in excess of members against members", reason, {}, Status.INSUFFICIENT)
 

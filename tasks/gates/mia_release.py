@@ -5,9 +5,6 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from schema.images import RealImages
-from schema.verdict import Status
-from tasks.gates import Finding
 from tasks.gates._attack import AttackConfig, AttackGate
 
 
@@ -34,13 +31,17 @@ class Plugin(AttackGate):
         sets = {"training": real.train, "holdout": real.holdout, "test": real.test, "synthetic": synthetic}
         missing = [name for name, images in sets.items() if not len(images)]
         if missing:
-            return self._nothing(real, f"there is no {' and no '.join(missing)} image")
+            return self._unsettled(real, f"there is no {' and no '.join(missing)} image")
         if len({images.pixels.shape[1:] for images in sets.values()}) > 1:
-            return self._nothing(
+            return self._unsettled(
                 real, "the sets of images differ in size, and would be told apart by that; ingest and draw them at one size"
             )
         if (real.train.pixels == real.train.pixels[0]).all():
-            return self._nothing(real, "the training images are all the same, so none can be told from another")
+            return self._unsettled(real, "the training images are all the same, so none can be told from another")
+        least = self.config.components + 1
+        if len(synthetic) < least:
+            few = f"{len(synthetic)} synthetic images are too few for a density on {self.config.components} components"
+            return self._unsettled(real, f"{few}, which wants {least}")
         return super().measure(real, synthetic)
 
     def scores(self, candidates, real, synthetic):
@@ -59,8 +60,3 @@ class Plugin(AttackGate):
             "nearest neighbour distance ratio": np.log(far + 0.5) - np.log(near + 0.5),
             "density ratio (DOMIAS)": log_density(here, released) - log_density(here, compared),
         }
-
-    def _nothing(self, real: RealImages, why: str) -> Finding:
-        n = {"members": len(real.train), "non_members": len(real.holdout)}
-        reason = f"The attack cannot be judged: {why}."
-        return Finding(None, None, None, n, "AUC of the attack in excess of members against members", reason, {}, Status.INSUFFICIENT)

@@ -21,7 +21,7 @@ class Plugin(Gate):
     method = (
         "Each synthetic image is laid over every training image, as it is and mirrored, shifted by up to 1/16 of an edge, with brightness "
         "and contrast normalised, and compared by two distances: of decorrelated pixels and of their leading principal components. What "
-        "counts is the distance to the nearest over that to the next (Carlini et al. 2023, arXiv:2301.13188, section 5.1). A near copy "
+        "counts is the distance to the nearest over that to the next (Carlini et al. 2023, arXiv:2301.13188, section 5). A near copy "
         "lies further below the median than an image that cannot be a copy should: median and spread are those of real images that the "
         "generator never saw, holdout and test. Null: the share of those found in the same way (Meehan et al. 2020, arXiv:2004.05675). "
         "Interval: exact 95 % intervals of both shares, combined by Newcombe's method 10; unseen images counted by patient."

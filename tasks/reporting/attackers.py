@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.reporting.evidence import known
-from tasks.reporting.layout import is_short
+from tasks.reporting.layout import is_short, order
 from tasks.reporting.left_open import ATTACKERS
 
 COLUMNS = {"AUC": "auc", "AUC per patient": None, "TPR at 1 % FPR": "tpr_at_1_fpr", "TPR at 0.1 % FPR": "tpr_at_01_fpr"}
@@ -48,9 +48,9 @@ def attackers(facts: dict[str, Any]) -> list[Attacker]:
     """The gates that tried attacks, and those of the three attackers that could not."""
     return [
         Attacker(at, _rows(evidence, f"/gates/{at}/evidence") if {"attacks", "claims"} <= evidence.keys() else [])
-        for at, gate in enumerate(facts["gates"])
-        for evidence in [known(gate["evidence"])]
-        if "attacks" in evidence or gate["gate"] in ATTACKERS
+        for at in order(facts["gates"])
+        for evidence in [known(facts["gates"][at]["evidence"])]
+        if "attacks" in evidence or facts["gates"][at]["gate"] in ATTACKERS
     ]
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from tasks.reporting.evidence import known
-from tasks.reporting.wording import GROUPS
+from tasks.reporting.wording import GROUPS, QUESTIONS
 
 
 class Block(NamedTuple):
@@ -14,8 +14,15 @@ class Block(NamedTuple):
 
 
 def order(gates: list[dict[str, Any]]) -> list[int]:
-    """Places of the gates by group, within it the required ones first, else as in the panel."""
-    return sorted(range(len(gates)), key=lambda place: (GROUPS.index(gates[place]["group"]), not gates[place]["required"], place))
+    """Places of the gates by group, within it the required ones first, else in the order of QUESTIONS; unnamed ones last."""
+    known_kinds = list(QUESTIONS)
+
+    def rank(place: int) -> tuple:
+        gate = gates[place]
+        named = known_kinds.index(gate["gate"]) if gate["gate"] in QUESTIONS else len(known_kinds)
+        return GROUPS.index(gate["group"]), not gate["required"], named, place
+
+    return sorted(range(len(gates)), key=rank)
 
 
 def blocks(gates: list[dict[str, Any]]) -> list[Block]:

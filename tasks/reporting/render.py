@@ -94,8 +94,8 @@ def shown(value: float, form: str) -> str:
         text = f"{value:,.0f}".replace(",", THIN_SPACE)
     else:
         size = abs(value)
-        decimals = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1.5 else 3 if size >= 0.01 else 4
-        text = f"{value:.1e}" if 0 < size < 0.0005 else f"{value:,.{decimals}f}".replace(",", THIN_SPACE)
+        decimals = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1.5 else 3 if size >= 0.005 else 4
+        text = f"{value:.1e}" if 0 < size < 0.00005 else f"{value:,.{decimals}f}".replace(",", THIN_SPACE)
     return text.replace("-", MINUS)
 
 

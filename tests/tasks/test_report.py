@@ -23,7 +23,7 @@ from tasks.reporting.gather import read
 from tasks.reporting.render import look_up, shown
 from tasks.reporting.scrub import without_names, without_paths
 from tests.report_verdicts import LABELS, PANEL
-from tests.report_workspace import HOSTILE, build, change_params, made, outputs, real_rows, set_verdict, verdict_path, written
+from tests.report_workspace import HOSTILE, build, change_params, facts, made, outputs, real_rows, set_verdict, verdict_path, written
 
 PLACE = {kind: place for place, kind in enumerate(PANEL)}
 
@@ -122,8 +122,8 @@ def test_same_inputs_give_the_same_bytes_wherever_they_are(workspace, tmp_path, 
 
 def test_each_number_of_a_page_is_the_one_in_its_json(reported):
     pages = reported[1]
-    for page, facts in (("internal.html", "report.json"), ("public/report.html", "public/report.json")):
-        graph = json.loads(pages[facts])
+    for page, graph_of in (("internal.html", "report.json"), ("public/report.html", "public/report.json")):
+        graph = json.loads(pages[graph_of])
         cited = re.findall(r'<data value="([^"]*)" data-at="([^"]*)" data-form="([^"]*)">([^<]*)</data>', pages[page])
         assert len(cited) > 500
         for value, at, form, text in cited:
@@ -215,9 +215,9 @@ def test_classes_of_few_people_are_not_counted_in_public(workspace):
     manifest = json.loads(path.read_text())
     manifest["splits"]["test"]["labels"] = {"normal": 17, "pneumonia": 3}
     write_json(path, manifest)
-    pages = written(workspace)
-    assert json.loads(pages["report.json"])["data"]["columns"]["test"]["counts"] == {"normal": 17, "pneumonia": 3}
-    data = json.loads(pages["public/report.json"])["data"]
+    inside, public = facts()
+    assert inside["data"]["columns"]["test"]["counts"] == {"normal": 17, "pneumonia": 3}
+    data = public["data"]
     assert data["columns"]["test"] == {
         "images": 20,
         "patients": 20,

@@ -119,6 +119,15 @@ def test_too_few_settle_nothing(members, others):
     assert str(others) in found.reason
 
 
+def test_members_and_non_members_of_different_sizes_settle_nothing():
+    real = split(100, 60)
+    cut = real.holdout
+    small = Images(cut.pixels[:, :8], cut.labels, cut.ids, cut.patients, cut.classes)
+    found, judged = tried(2.0, RealImages(real.train, small, real.test))
+    assert judged is Status.INSUFFICIENT
+    assert "differ in size" in found.reason
+
+
 def test_scores_that_are_not_finite_settle_nothing():
     assert tried(float("nan"), split(100, 60))[1] is Status.INSUFFICIENT
 

@@ -61,9 +61,9 @@ def test_what_cannot_be_attacked_is_insufficient_and_odd_releases_do_no_harm(rea
         (splits(strangers[:40], strangers[40:], strangers[:0]), strangers, "no test image"),
         (splits(flat, flat, flat), strangers, "all the same"),
         (splits(strangers[:30], strangers[30:40], strangers[40:]), strangers, "are the least"),
+        (real, strangers[:16], "16 synthetic images are too few"),
     ):
         found, status = measured(sets, release)
         assert (found.value, status) == (None, Status.INSUFFICIENT)
         assert words in found.reason
-    for release in (strangers[:1], flat):
-        assert measured(real, release)[0].evidence["auc"] == pytest.approx(0.5, abs=0.1)
+    assert measured(real, flat)[0].evidence["auc"] == pytest.approx(0.5, abs=0.1)
