@@ -10,9 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from schema.errors import SynthmillError
-from schema.settings import QUIET, data_root, id_key, inception_weights, root
+from schema.settings import QUIET, clip_weights, data_root, id_key, inception_weights, root
 
-SETTINGS = ("ROOT", "DATA", "DEVICE", "ID_KEY", "INCEPTION_WEIGHTS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND")
+SETTINGS = (
+    *("ROOT", "DATA", "DEVICE", "ID_KEY", "GATES_AT_ONCE", "INCEPTION_WEIGHTS", "CLIP_WEIGHTS", "VIT_WEIGHTS"),
+    *("CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND"),
+)
 """The SYNTHMILL_* variables that there are."""
 PACKAGES = ("dvc", "gto", "prefect", "mlflow", "great-expectations", "torch", "diffusers", "pyarrow", "pydantic")
 TIMEOUT = 60
@@ -158,7 +161,17 @@ def weights() -> list[Finding]:
     return [Finding(name, "ok", str(path))]
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (python, packages, device, disk, settings, git, remote, weights)
+def clip() -> list[Finding]:
+    path = clip_weights()
+    if path is None:
+        remedy = "export SYNTHMILL_CLIP_WEIGHTS=/path/to/a/transformers/folder/of/CLIP"
+        return [Finding("CLIP weights", "warn", "SYNTHMILL_CLIP_WEIGHTS is not set: the gate cmmd stays INSUFFICIENT", remedy)]
+    if not (path / "config.json").is_file():
+        return [Finding("CLIP weights", "fail", f"{path} has no config.json", "mend SYNTHMILL_CLIP_WEIGHTS or unset it")]
+    return [Finding("CLIP weights", "ok", str(path))]
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (python, packages, device, disk, settings, git, remote, weights, clip)
 
 
 def _ask(command: list[str]) -> subprocess.CompletedProcess | str:

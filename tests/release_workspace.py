@@ -158,7 +158,7 @@ def build(root: Path, home: Path) -> Workspace:
     (root / ".dvc/config").write_text(SETTINGS)
     (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     write_ingest(root)
-    said = {"digest": "d" * 64, "kind": "ddpm", "parameters": 7, "loss": 0.1}
+    said = {"digest": "d" * 64, "kind": "ddpm", "parameters": 7, "loss": 0.1, "canaries": None, "privacy": None}
     trained = generator_config(NAME, params.load(root / "params.yaml").dataset(NAME)).model_dump(mode="json")
     write_json(root / "data/models" / NAME / "model.json", {**said, "params": trained})
     write_samples(root, range(12))

@@ -42,9 +42,9 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(inside):
 
 
 def test_an_unknown_stage_is_answered_with_the_nearest(inside):
-    code, _, err = inside("run", "--force-stage", "gate mai", scenario="current")
+    code, _, err = inside("run", "--force-stage", "gate mia-white-bx", scenario="current")
     assert code == 2
-    assert "did you mean 'gate mia'?" in err
+    assert "did you mean 'gate mia-white-box'?" in err
 
 
 def test_an_unknown_verb_is_a_usage_error(inside):
@@ -84,9 +84,9 @@ def test_plan_is_json_alone_on_stdout(inside, monkeypatch):
 
 
 def test_a_dry_run_names_the_forced_stage_and_starts_nothing(inside, workspace):
-    code, out, _ = inside("run", "--dry-run", "--force-stage", "gate mia", scenario="current")
+    code, out, _ = inside("run", "--dry-run", "--force-stage", "gate mia-white-box", scenario="current")
     assert code == 0
-    assert out.split("gate mia")[1].split() == ["asked", "for"]
+    assert out.split("gate mia-white-box")[1].split() == ["asked", "for"]
     assert not (workspace / "data").exists()
 
 

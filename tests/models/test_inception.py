@@ -35,3 +35,16 @@ def test_features_equal_those_of_pytorch_fid(weights, tmp_path):
     assert ours.shape == (6, 2048)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     assert np.std(ours, axis=0).max() > 0
+
+
+def test_bfloat16_gives_nearly_the_same_features(tmp_path):
+    from bench.fid import phantoms, save_seeded_weights
+
+    save_seeded_weights(tmp_path / "weights.pth", seed=0)
+    network = load_inception(torch.load(tmp_path / "weights.pth", weights_only=True), torch.device("cpu"))
+    pixels = np.concatenate([phantoms(side, 0, 4, 32)[0] for side in ("release", "real")])
+    exact, rounded = (
+        inception_features(network, pixels, torch.device("cpu"), lambda _: None, precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    assert 0 < np.sqrt(((exact - rounded) ** 2).mean()) < 0.1 * exact.std(axis=0).mean()

@@ -97,11 +97,19 @@ def test_a_claim_below_the_n_that_it_needs_says_insufficient(pages):
         assert section(pages[page], "gates").count("INSUFFICIENT (needs 2 995, has 320)") == 3
 
 
-def test_an_attacker_that_could_not_be_judged_says_why_in_the_table(workspace):
+def test_an_attacker_that_could_not_be_judged_says_why(workspace):
     set_verdict(workspace, "mia-query", status=Status.INSUFFICIENT, value=None, interval=None, null=None, evidence={}, reason="Too few.")
     verdict_path(workspace, "mia-release").unlink()
-    said = section(written(workspace)["public/report.html"], "attackers")
+    asked = attack("mia-white-box", ("loss", "PIA")).evidence
+    claims = [{**claim, "required": True} for claim in asked["claims"]]
+    set_verdict(workspace, "mia-white-box", status=Status.INSUFFICIENT, evidence={**asked, "claims": claims})
+    page = written(workspace)["public/report.html"]
+    said = section(page, "attackers")
     assert re.search(r"model query \? INSUFFICIENT .*Too few\..*release alone \? NO VERDICT No verdict was written", said)
+    said = section(page, "summary")
+    for missing in ("TPR at 0.1 % FPR: INSUFFICIENT (needs 2 995, has 320)", "Too few."):
+        assert f"Not settled: {missing}" in said
+    assert "Not measured: No verdict was written" in said
 
 
 def test_each_attacker_has_its_roc_and_utility_its_gain(pages):
