@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from bench.scenarios import NOT_MEASURED, Scenario
+from bench.scenarios import NOT_MEASURED, RELEASE_GATES, Scenario
 from schema.verdict import Status
 
 FORMAT = "synthmill-gate-power/1"
 DEMANDED = {
     "1% copied exactly": ("replica",),
     "overfitted model": ("mia-white-box", "mia-query"),
-    "sixteen images": ("replica", "coverage", "fd-domain", "frd", "utility"),
+    "sixteen images": RELEASE_GATES,
 }
 """What must be caught, by which gates, in at least LEAST of the seeds."""
 LEAST, MOST_FALSE = 0.95, 0.05

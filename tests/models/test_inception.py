@@ -44,7 +44,6 @@ def test_bfloat16_gives_nearly_the_same_features(tmp_path):
     network = load_inception(torch.load(tmp_path / "weights.pth", weights_only=True), torch.device("cpu"))
     pixels = np.concatenate([phantoms(side, 0, 4, 32)[0] for side in ("release", "real")])
     exact, rounded = (
-        inception_features(network, pixels, torch.device("cpu"), lambda _: None, precision=precision)
-        for precision in ("float32", "bfloat16")
+        inception_features(network, pixels, torch.device("cpu"), lambda _: None, precision=name) for name in ("float32", "bfloat16")
     )
     assert 0 < np.sqrt(((exact - rounded) ** 2).mean()) < 0.1 * exact.std(axis=0).mean()
