@@ -24,7 +24,7 @@ class Sizes(Section):
     train: int = Field(default=1536, description="real training images")
     holdout: int = Field(default=700, description="real holdout images")
     test: int = Field(default=700, description="real test images")
-    release: int = Field(default=1024, description="images of other patients, which are the good release")
+    release: int = Field(default=1536, description="images of other patients, which are the good release")
     grouped: int = Field(default=1600, description="phantoms, two of a patient, that are split by image and by patient")
     members: int = Field(default=64, description="images that the overfitted model is trained on")
     outsiders: int = Field(default=400, description="holdout and test images that this model is tried on, of each")
@@ -71,7 +71,7 @@ def deal(images: Images, counts: dict[str, int], random: np.random.Generator) ->
     groups = group_index(images.patients)
     order = random.permutation(len(groups))
     ends = np.cumsum([len(groups[k]) for k in order])
-    cuts = np.searchsorted(ends, np.cumsum([0, *counts.values()]))
+    cuts = [0, *(np.searchsorted(ends, np.cumsum(list(counts.values()))) + 1)]
     parts = zip(counts, cuts, cuts[1:], strict=False)
     return {name: images.take(np.concatenate([groups[k] for k in order[start:end]])) for name, start, end in parts}
 
@@ -162,6 +162,9 @@ class World:
             batch_size=sizes.batch_size,
             lr=sizes.lr,
             timesteps=sizes.timesteps,
+            warmup=20,
+            # A longer average of the weights would lag behind what they have learnt by heart.
+            ema_decay=0.95,
             class_balance=False,
             seed=self.seed,
         )

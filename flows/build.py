@@ -104,8 +104,9 @@ class Journal:
     def _verdicts(self) -> list[dict[str, Any]]:
         try:
             return verdict_rows(self.dataset)
-        except IntegrityError as error:
-            self.warnings.append(str(error))
+        except (IntegrityError, ValueError) as error:
+            # Said beside the outcome, which must be written whatever lies there.
+            self.warnings.append(f"the verdicts cannot be shown: {error}")
             return []
 
 

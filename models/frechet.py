@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+import torch
 
 
 class Moments:
@@ -43,16 +44,19 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D) and covariance (D x D, divisor N - 1) of features N x D. Raises ValueError for fewer than two rows."""
     if len(features) < 2:
         raise ValueError(f"a covariance needs two images or more, not {len(features)}")
-    return features.mean(axis=0), np.cov(features, rowvar=False)
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
 class Reference:
-    """A Gaussian that others are compared with: the square root of its covariance is taken once."""
+    """A Gaussian that others are compared with: the square root of its covariance is taken once.
+
+    The eigenvalues are torch's: numpy's are as exact, but take many times as long where other work keeps a core busy.
+    """
 
     def __init__(self, mean: np.ndarray, cov: np.ndarray) -> None:
         self.mean, self.trace = mean, np.trace(cov)
-        values, vectors = np.linalg.eigh(cov)
-        self.root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+        values, vectors = torch.linalg.eigh(torch.from_numpy(cov))
+        self.root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
     def distance(self, mean: np.ndarray, cov: np.ndarray) -> float:
         """Squared Frechet distance |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
@@ -60,9 +64,9 @@ class Reference:
         The trace of the square root is the sum of the square roots of the eigenvalues of C_b^(1/2) C_a C_b^(1/2), which is
         symmetric: no general matrix square root, and no imaginary parts to throw away.
         """
-        cross = np.linalg.eigvalsh(self.root @ cov @ self.root)
+        cross = torch.linalg.eigvalsh(self.root @ torch.from_numpy(cov) @ self.root)
         difference = mean - self.mean
-        return float(difference @ difference + np.trace(cov) + self.trace - 2 * np.sqrt(np.clip(cross, 0, None)).sum())
+        return float(difference @ difference + np.trace(cov) + self.trace - 2 * cross.clamp(min=0).sqrt().sum().item())
 
 
 def frechet_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:

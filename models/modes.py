@@ -25,7 +25,7 @@ def reach(reference: np.ndarray) -> np.ndarray:
 
 
 def coverages(inside: np.ndarray, weights: np.ndarray, m: int) -> np.ndarray:
-    """Coverage (Naeem et al. 2020, eq. 9) of a reference by m images, for each row of weights; its expectation over all the ways to
+    """Coverage (Naeem et al. 2020) of a reference by m images, for each row of weights; its expectation over all the ways to
     choose m of them, so that sets of different size compare (rarefaction: Hurlbert 1971, Ecology 52:577, eq. 14).
 
     `inside`: R x n, whether an image lies within a reference image's reach; `weights`: draws x n. A draw of fewer than m counts whole.

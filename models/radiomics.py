@@ -84,8 +84,10 @@ class Scaler:
         low, self.middle, high = np.nanquantile(finite[:, has], [0.25, 0.5, 0.75], axis=0)
         robust, spread = (high - low) / 1.349, np.nanstd(finite[:, has], axis=0)
         # Some are the same for most images, such as the minimum: their quartiles coincide.
-        self.scale = np.where(robust > 0, robust, spread)
-        varies = spread > 1e-9 * (1 + np.abs(self.middle))
+        # A difference of quartiles that is rounding counts as none.
+        least = 1e-9 * (1 + np.abs(self.middle))
+        self.scale = np.where(robust > least, robust, spread)
+        varies = spread > least
         self.kept, self.middle, self.scale = self.kept[varies], self.middle[varies], self.scale[varies]
 
     def __call__(self, features: np.ndarray) -> np.ndarray:

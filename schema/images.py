@@ -31,3 +31,14 @@ class RealImages:
     train: Images
     holdout: Images
     test: Images
+
+
+def joined(*sets: Images) -> Images:
+    """Sets of images of the same classes laid end to end. Raises ValueError where their sizes differ."""
+    return Images(
+        np.concatenate([images.pixels for images in sets]),
+        np.concatenate([images.labels for images in sets]),
+        [name for images in sets for name in images.ids],
+        [name for images in sets for name in images.patients],
+        sets[0].classes,
+    )

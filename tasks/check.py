@@ -60,3 +60,8 @@ def _check_bounds(dataset: str, section: Dataset) -> None:
         )
     if audit and 0 < planted < audit.guesses:
         raise UsageError(f"datasets.{dataset}: train.canaries.n ({planted}) is less than gates.canary.guesses ({audit.guesses})")
+    asked = gate_config(dataset, section, "coverage").prevalence if "coverage" in section.gates else section.sample.prevalence
+    if asked != section.sample.prevalence:
+        raise UsageError(
+            f"datasets.{dataset}: sample.prevalence is {section.sample.prevalence} and gates.coverage.prevalence {asked}: say the same"
+        )

@@ -54,6 +54,8 @@ def run(dataset: str, kind: str) -> None:
     about = subject(dataset)
     if about.model != manifest(samples_folder(dataset))["model"]:
         raise IntegrityError(f"data/samples/{dataset} was not drawn from the model in data/models/{dataset}: run the stages in order")
+    if read_json(model_folder(dataset) / "model.json")["dataset_digest"] != about.real:
+        raise IntegrityError(f"the model in data/models/{dataset} was not trained on data/ingest/{dataset}: run the stages in order")
     gate = named(tasks.gates, kind, "panel")(config, model_folder(dataset))
     finding = finite(gate.measure(real_splits(dataset), synthetic_images(dataset)))
     Verdict(

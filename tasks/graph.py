@@ -60,7 +60,14 @@ def is_gate(stage: str) -> bool:
 def could_now_measure(stage: str, dataset: str) -> bool:
     """Whether the stage is a gate whose verdict was INSUFFICIENT for want of a setting that is there now."""
     path = verdict_file(dataset, stage.removeprefix(f"gate@{dataset}-"))
-    return is_gate(stage) and path.is_file() and any(os.environ.get(name) for name in read_json(path).get("needs", []))
+    if not (is_gate(stage) and path.is_file()):
+        return False
+    try:
+        said = read_json(path)
+    except ValueError:
+        said = None
+    # What is no verdict at all is mended by measuring anew.
+    return not isinstance(said, dict) or any(os.environ.get(name) for name in said.get("needs", []))
 
 
 @dataclass(frozen=True)

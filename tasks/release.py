@@ -79,10 +79,14 @@ def run(dataset: str) -> None:
 
 def check_params(dataset: str, section: params.Dataset, said: dict[str, Any]) -> None:
     """Raises IntegrityError where weights or samples were made under other params than the release would say."""
-    planted = said["model"]["canaries"] or {"n": 0}
+    planted, asked = said["model"]["canaries"], section.train.canaries
     for what, found, expected in (
         ("weights", said["model"]["params"], generator_config(dataset, section).model_dump(mode="json")),
-        ("canaries", {"n": planted["n"]}, {"n": section.train.canaries.n}),
+        (
+            "weights",
+            {"canaries": (planted["n"], planted["seed"]) if planted else None},
+            {"canaries": (asked.n, asked.seed) if asked.n else None},
+        ),
         ("samples", said["samples"]["params"], section.sample.model_dump(mode="json")),
     ):
         if found != expected:

@@ -43,7 +43,6 @@ def save(
         component.save_pretrained(folder / name)
     training = {"canaries": canaries, "privacy": privacy.model_dump(mode="json") if privacy else None}
     said = {
-        "digest": _digest(folder, training),
         "kind": generator.kind,
         "parameters": sum(
             tensor.numel() for part in generator.components().values() if hasattr(part, "parameters") for tensor in part.parameters()
@@ -55,6 +54,7 @@ def save(
         "loss": loss,
         **training,
     }
+    said = {"digest": _digest(folder, said), **said}
     write_json(folder / "model.json", said)
     return said
 
@@ -87,5 +87,7 @@ def read_model(folder: Path) -> dict:
 
 def _digest(folder: Path, said: dict) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "model.json")
-    training = [[name, said[name]] for name in ("canaries", "privacy") if said.get(name)]
+    # A claim of privacy is judged by these too: none of them can be edited either.
+    judged_by = ("params", "shape", "dataset_digest") if said.get("privacy") else ()
+    training = [[name, said[name]] for name in ("canaries", "privacy", *judged_by) if said.get(name)]
     return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files] + training)

@@ -23,9 +23,9 @@ TINY = {
     "sample": {"n": 96, "batch_size": 32, "shard_size": 64, "steps": 3},
     "report": {"pairs": 4},
     "gates": {
-        "utility": {"threshold": -5.0, "steps": 60, "ratios": [], "bootstrap": 100},
-        "mia-white-box": {"threshold": 0.5, "timesteps": [5, 20], "proximal_timesteps": [10], "bootstrap": 100, "claims": ["auc"]},
-        "fd-domain": {"threshold": 1e6, "coverage_threshold": 1.0, "steps": 20, "bootstrap": 20},
+        "utility": {"threshold": -0.99, "steps": 60, "ratios": [], "bootstrap": 100},
+        "mia-white-box": {"threshold": 0.49, "timesteps": [5, 20], "proximal_timesteps": [10], "bootstrap": 100, "claims": ["auc"]},
+        "fd-domain": {"threshold": 1e6, "coverage_threshold": 0.99, "steps": 20, "bootstrap": 20},
         "dp-claim": {"required": False, "threshold": 8.0},
     },
 }
@@ -138,7 +138,7 @@ def test_an_impossible_threshold_refuses_and_a_changed_one_runs_that_gate_alone(
     assert built.tags() == ["tiny@v1.0.0"]
     assert Path(outcome["report"]).is_file()
     assert not (built.folder / "data" / "releases" / "tiny").exists()
-    gates["utility"]["threshold"] = -4.0
+    gates["utility"]["threshold"] = -0.98
     built.write_params()
     code, outcome = built.run()
     assert (code, outcome["version"]) == (0, "v1.0.1"), "the same records under another threshold are a PATCH"

@@ -141,7 +141,7 @@ class Plugin(Generator):
                 generator = self._noise_source(seed, timestep)
                 for rows, clean, classes in self._chunks(images, labels):
                     noise = torch.randn(clean.shape, generator=generator).to(self.device)
-                    loss = self._loss(self.unet, clean, classes, noise, self._at(timestep, clean))
+                    loss = self._loss(self.unet, clean, classes, noise, self._at(timestep, clean), exact=True)
                     result[rows, column] = loss.double().cpu().numpy()
         return result
 
@@ -198,7 +198,7 @@ class Plugin(Generator):
 
     def _noise(self, noisy, timesteps, classes):
         """The noise that the network sees, whatever it was trained to predict (Salimans and Ho 2022, section 4, for v)."""
-        output = self._predict(self.unet, noisy, timesteps, classes)
+        output = self._predict(self.unet, noisy, timesteps, classes, exact=True)
         if self.config.prediction == "epsilon":
             return output
         alphas = self.scheduler.alphas_cumprod.to(self.device)[timesteps].view(-1, 1, 1, 1)
@@ -275,10 +275,12 @@ class Plugin(Generator):
         """uint8 N x H x W x C to float N x C x H x W in -1..1, on the device."""
         return (pixels.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
 
-    def _predict(self, unet, noisy, timesteps, classes):
+    def _predict(self, unet, noisy, timesteps, classes, exact: bool = False):
+        """`exact`: in float32 wherever it runs, since a verdict must not depend on the device's short numbers."""
         import torch
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" and self.config.mixed_precision == "bf16"):
+        short = self.device.type == "cuda" and self.config.mixed_precision == "bf16" and not exact
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             return unet(noisy, timesteps, class_labels=classes).sample.float()
 
     def _guided(self, noisy, timesteps, classes, weight: float):
@@ -292,11 +294,11 @@ class Plugin(Generator):
         withheld = self._predict(self.unet, noisy, timesteps, torch.full_like(classes, self.shape.classes))
         return withheld + weight * (shown - withheld)
 
-    def _loss(self, unet, clean, classes, noise, timesteps):
+    def _loss(self, unet, clean, classes, noise, timesteps, exact: bool = False):
         """Squared error of the prediction, a number for each image."""
         noisy = self.scheduler.add_noise(clean, noise, timesteps)
         target = noise if self.config.prediction == "epsilon" else self.scheduler.get_velocity(clean, noise, timesteps)
-        return (self._predict(unet, noisy, timesteps, classes) - target).square().mean(dim=(1, 2, 3))
+        return (self._predict(unet, noisy, timesteps, classes, exact) - target).square().mean(dim=(1, 2, 3))
 
     def _average(self, average, unet, step: int) -> None:
         """Exponential moving average of the weights, its decay rising from 0.1 so that the start is soon forgotten."""

@@ -1,7 +1,7 @@
 """What the membership gates share: from scores of members and non-members to a finding.
 
-An attacker is the best of several attacks, and is judged as that: the null goes through the same choice, members against
-members, and what is judged is the excess over it. A guess that is wrong too often is turned round, as an attacker would.
+An attacker is the best of several attacks, each both ways round, and is judged as that: the null goes through the same choice, members
+against members, and what is judged is the excess over it.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from models.membership import Ranked, blind_scores, drawn_weights, needed
 from models.stats import group_index, percentile_interval, roc
-from schema.images import Images, RealImages
+from schema.images import Images, RealImages, joined
 from schema.params import GateConfig
 from schema.verdict import Null, Status, judge
 from tasks.gates import Finding, Gate
@@ -26,11 +26,12 @@ FEWEST = 20
 class AttackConfig(GateConfig):
     """What the section of every membership gate holds."""
 
-    threshold: float = Field(ge=0, le=0.5, description="largest excess of the attack's AUC over its null")
-    tpr_threshold: float = Field(default=0.05, ge=0, le=1, description="largest excess of the true positive rate over its null")
+    threshold: float = Field(ge=0, lt=0.5, description="largest excess of the attack's AUC over its null")
+    tpr_threshold: float = Field(default=0.05, ge=0, lt=1, description="largest excess of the true positive rate over its null")
     claims: list[Literal["auc", "auc_per_patient", "tpr_at_1_fpr", "tpr_at_01_fpr"]] = Field(
         default=["auc", "auc_per_patient", "tpr_at_1_fpr"],
-        description="what must hold for the gate to pass; the others are measured and inform",
+        min_length=1,
+        description="what must hold, beside the AUC, for the gate to pass; the others are measured and inform",
     )
     members: int | None = Field(default=None, ge=FEWEST, description="at most so many training images are attacked, by whole patients")
     bootstrap: int = Field(default=1000, ge=100, description="bootstrap draws, and splits of the members for the null")
@@ -51,17 +52,14 @@ class Candidates:
             groups = group_index(inside.patients)
             order = np.random.default_rng([config.seed, 7]).permutation(len(groups))
             sizes = np.cumsum([len(groups[k]) for k in order])
-            chosen = order[: max(1, np.searchsorted(sizes, config.members, side="right"))]
-            inside = inside.take(np.sort(np.concatenate([groups[k] for k in chosen])))
-        outside = real.holdout
-        both = Images(
-            np.concatenate([inside.pixels, outside.pixels]),
-            np.concatenate([inside.labels, outside.labels]),
-            inside.ids + outside.ids,
-            inside.patients + outside.patients,
-            inside.classes,
-        )
-        return cls(both, len(inside))
+            chosen = order[: np.searchsorted(sizes, config.members, side="right")]
+            inside = inside.take(np.sort(np.concatenate([groups[k] for k in chosen]))) if len(chosen) else inside.take(np.arange(0))
+        return cls(joined(inside, real.holdout), len(inside))
+
+    @property
+    def sides(self) -> tuple[slice, slice]:
+        """Where the members are, and where the others."""
+        return slice(self.members), slice(self.members, None)
 
     @property
     def is_member(self) -> np.ndarray:
@@ -83,10 +81,9 @@ class AttackGate(Gate):
         if real.train.pixels.shape[1:] != real.holdout.pixels.shape[1:]:
             return self._unsettled(real, "members and non-members differ in size, and would be told apart by that: ingest them at one size")
         candidates = Candidates.of(real, self.config)
-        people = {"members": len(set(real.train.patients)), "non_members": len(set(real.holdout.patients))}
-        few = min(candidates.members // 2, len(candidates.images) - candidates.members, people["members"] // 2, people["non_members"])
-        if few < FEWEST:
-            return self._unsettled(real, f"{FEWEST} non-members and twice as many members, of as many patients, are the least")
+        inside, outside = (len(set(candidates.images.patients[side])) for side in candidates.sides)
+        if min(inside // 2, outside) < FEWEST:
+            return self._unsettled(real, f"{FEWEST} patients among the non-members and twice as many among the members are the least")
         if not len(synthetic):
             return self._unsettled(real, "there is no synthetic image")
         scores = self.scores(candidates, real, synthetic)
@@ -114,14 +111,20 @@ class Trial:
     """Attacks on one set of candidates, and what they came to."""
 
     def __init__(self, candidates: Candidates, scores: dict[str, np.ndarray], config: AttackConfig) -> None:
-        self.candidates, self.scores, self.config = candidates, scores, config
+        self.candidates, self.config = candidates, config
         cut = candidates.members
+        # A guess that is wrong more often than right is turned round, as the attacker would.
+        self.scores = {name: values if Ranked(values[:cut], values[cut:]).auc() >= 0.5 else -values for name, values in scores.items()}
+        scores = self.scores
         sides = candidates.images.patients[:cut], candidates.images.patients[cut:]
         self.inside, self.outside = map(group_index, sides)
         self.patient_of = [np.unique(patients, return_inverse=True)[1] for patients in sides]
         self.sizes = cut, len(candidates.images) - cut
+        # Each attack both ways round: few may stand out at the end where most do not.
+        both = [sign * values for values in scores.values() for sign in (1, -1)]
         self.ranked = {name: Ranked(values[:cut], values[cut:]) for name, values in scores.items()}
-        self.among = {name: Ranked(values[:cut], values[:cut]) for name, values in scores.items()}
+        self.ways = [Ranked(values[:cut], values[cut:]) for values in both]
+        self.among = [Ranked(values[:cut], values[:cut]) for values in both]
 
     def finding(self, attacker: str) -> Finding:
         draws, nulls = self._draws(), self._nulls()
@@ -130,8 +133,8 @@ class Trial:
         blind = self._blind()
         claims.append(blind)
         main = claims[0]
-        worst = max(points, key=lambda name: folded(points[name]["auc"]))
-        curve = {side: self._scores(worst, side) for side in ("members", "non_members")}
+        worst = max(points, key=lambda name: points[name]["auc"])
+        inside, outside = (self.scores[worst][side] for side in self.candidates.sides)
         separable = blind["status"] != Status.PASS
         return Finding(
             value=main["value"],
@@ -148,16 +151,10 @@ class Trial:
                 "attacks": [{"attack": name, **row} for name, row in points.items()],
                 "claims": claims,
                 "worst_class": self._worst_class(worst),
-                "roc": roc(curve["members"], curve["non_members"]),
+                "roc": roc(inside, outside),
                 "null_roc": self._null_roc(worst),
             },
         )
-
-    def _scores(self, name: str, side: str) -> np.ndarray:
-        """The attack's scores of one side, turned round if it is wrong more often than right."""
-        sign = 1 if self.ranked[name].auc() >= 0.5 else -1
-        cut = self.sizes[0]
-        return sign * (self.scores[name][:cut] if side == "members" else self.scores[name][cut:])
 
     def _point(self, name: str) -> dict:
         """One attack by itself, as measured, with intervals by patient."""
@@ -171,45 +168,43 @@ class Trial:
         """A bootstrap draw of patients, as weights of members and of non-members."""
         return drawn_weights(self.patient_of[0], random), drawn_weights(self.patient_of[1], random)
 
-    def _best(self, ranked: dict[str, Ranked], *weights: np.ndarray | None) -> dict[str, float]:
+    def _best(self, ways: list[Ranked], *weights: np.ndarray | None) -> dict[str, float]:
         """What the best of the attacks reaches, for each claim."""
         return {
-            "auc": max(folded(each.auc(*weights)) for each in ranked.values()),
-            **{key: max(each.tpr_at_fpr(fpr, *weights) for each in ranked.values()) for key, fpr in FPRS.items()},
+            "auc": max(each.auc(*weights) for each in ways),
+            **{key: max(each.tpr_at_fpr(fpr, *weights) for each in ways) for key, fpr in FPRS.items()},
         }
 
     @property
     def per_patient(self) -> bool:
         return len(self.inside) + len(self.outside) < sum(self.sizes)
 
-    def _patients_best(self, inside: list[np.ndarray], outside: list[np.ndarray]) -> dict[str, Ranked]:
-        """Ranks of patients, each by the mean score of their images."""
-        return {
-            name: Ranked(*(np.array([values[rows].mean() for rows in groups]) for groups in (inside, outside)))
-            for name, values in self.scores.items()
-        }
+    def _of_patients(self, inside: list[np.ndarray], outside: list[np.ndarray]) -> list[Ranked]:
+        """Ranks of patients, each by the mean score of their images, for each attack both ways round."""
+        means = [[np.array([values[rows].mean() for rows in groups]) for groups in (inside, outside)] for values in self.scores.values()]
+        return [Ranked(sign * members, sign * others) for members, others in means for sign in (1, -1)]
 
     def _draws(self) -> dict[str, list[float]]:
         """The measured number of each claim first, then its bootstrap draws."""
         random = np.random.default_rng([self.config.seed, 3])
-        rows = [self._best(self.ranked)] + [self._best(self.ranked, *self._weights(random)) for _ in range(self.config.bootstrap)]
+        rows = [self._best(self.ways)] + [self._best(self.ways, *self._weights(random)) for _ in range(self.config.bootstrap)]
         found = {key: [row[key] for row in rows] for key in rows[0]}
         if self.per_patient:
-            ranked = self._patients_best(self.inside, [rows + self.sizes[0] for rows in self.outside])
+            ways = self._of_patients(self.inside, [rows + self.sizes[0] for rows in self.outside])
             singles = [np.arange(len(groups)) for groups in (self.inside, self.outside)]
-            found["auc_per_patient"] = [max(folded(each.auc()) for each in ranked.values())]
+            found["auc_per_patient"] = [max(each.auc() for each in ways)]
             for _ in range(self.config.bootstrap):
                 weights = [drawn_weights(each, random) for each in singles]
-                found["auc_per_patient"].append(max(folded(each.auc(*weights)) for each in ranked.values()))
+                found["auc_per_patient"].append(max(each.auc(*weights) for each in ways))
         return found
 
     def _nulls(self) -> dict[str, list[float]]:
-        """The same best of all attacks on members alone: as many patients as there are non-members (at most half) against the
-        other members, at random."""
+        """The same best of all attacks on members alone: as many patients as there are non-members (at most half of them) against the
+        other members, over random splits."""
         random = np.random.default_rng([self.config.seed, 1])
         size = min(len(self.outside), len(self.inside) // 2)
-        ranked = self._patients_best(self.inside, self.inside) if self.per_patient else {}
-        found: dict[str, list[float]] = {key: [] for key in ("auc", *FPRS)} | ({"auc_per_patient": []} if ranked else {})
+        ways = self._of_patients(self.inside, self.inside) if self.per_patient else []
+        found: dict[str, list[float]] = {key: [] for key in ("auc", *FPRS)} | ({"auc_per_patient": []} if ways else {})
         for _ in range(self.config.bootstrap):
             apart = np.zeros(len(self.inside), dtype=bool)
             apart[random.permutation(len(self.inside))[:size]] = True
@@ -217,18 +212,22 @@ class Trial:
             images[np.concatenate([self.inside[k] for k in np.flatnonzero(apart)])] = 1
             for key, value in self._best(self.among, 1 - images, images).items():
                 found[key].append(value)
-            if ranked:
-                found["auc_per_patient"].append(max(folded(each.auc(~apart, apart)) for each in ranked.values()))
+            if ways:
+                found["auc_per_patient"].append(max(each.auc(~apart, apart) for each in ways))
         return found
 
     def _claim(self, key: str, points: dict, draws: list[float], nulls: list[float]) -> dict:
-        """One claim with its null, its interval and whether it holds. Resampling raises the best of several: the draws are moved by
-        their bias (Efron and Tibshirani 1993, section 10.2)."""
+        """One claim with its null, its interval and whether it holds.
+
+        Resampling raises the best of several: the draws are moved by their bias (Efron and Tibshirani 1993, section 10.2). The null is
+        raised likewise, but where an attack does work there is nothing to choose, and to subtract so much would flatter: the upper end
+        is never less than that of the draws as they are over plain guessing.
+        """
         measured, null = draws[0], float(np.mean(nulls))
-        moved = np.asarray(draws[1:]) - np.mean(draws[1:]) + measured - null
-        interval = percentile_interval(moved)
-        people = key == "auc_per_patient"
-        n = len(self.outside) if people else self.sizes[1]
+        low, high = percentile_interval(np.asarray(draws[1:]) - np.mean(draws[1:]) + measured - null)
+        interval = low, max(high, percentile_interval(draws[1:])[1] - FPRS.get(key, 0.5))
+        # Images of one patient are no independent trials: it is patients that a rate is claimed of.
+        n = len(self.outside)
         least = needed(FPRS[key]) if key in FPRS else FEWEST
         threshold = self.config.tpr_threshold if key in FPRS else self.config.threshold
         status = judge(measured - null, interval, threshold, "at_most") if n >= least else Status.INSUFFICIENT
@@ -243,7 +242,7 @@ class Trial:
             "n": n,
             "needed": least,
             "status": str(status),
-            "required": key in self.config.claims,
+            "required": key == "auc" or key in self.config.claims,
         }
 
     def _blind(self) -> dict:
@@ -254,8 +253,8 @@ class Trial:
         random = np.random.default_rng([self.config.seed, 4])
         low, high = percentile_interval([ranked.auc(*self._weights(random)) for _ in range(self.config.bootstrap)])
         measured = ranked.auc()
-        # Told apart for certain, and by more than an attack may: what the gate measures would be the split and not the model.
-        separable = low - 0.5 > self.config.threshold
+        # What is told apart by more than an attack may: what the gate measures would be the split and not the model.
+        fair = judge(measured - 0.5, (low - 0.5, high - 0.5), self.config.threshold, "at_most") is Status.PASS
         return {
             "claim": "AUC without the model (the split itself)",
             "measured": measured,
@@ -264,9 +263,9 @@ class Trial:
             "value": measured - 0.5,
             "interval": [low - 0.5, high - 0.5],
             "threshold": self.config.threshold,
-            "n": self.sizes[1],
+            "n": len(self.outside),
             "needed": FEWEST,
-            "status": str(Status.INSUFFICIENT if separable else Status.PASS),
+            "status": str(Status.PASS if fair else Status.INSUFFICIENT),
             "required": True,
         }
 
@@ -280,9 +279,11 @@ class Trial:
             f"At 1 % false positives it finds {point['tpr_at_1_fpr']:.1%} of the members."
         )
         if separable:
+            split = claims[-1]
             said += (
-                f" But members and non-members are told apart without the model (AUC {claims[-1]['measured']:.3f}): the split is not a "
-                "fair one, so nothing can be said of the model. Split the same source by patient at random."
+                f" But members and non-members are, or may be, told apart without the model (AUC {split['measured']:.3f}, "
+                f"{split['interval'][0] + 0.5:.3f} to {split['interval'][1] + 0.5:.3f}), so nothing can be said of the model: split one "
+                "source by patient at random, with enough patients."
             )
         failed = [row["claim"] for row in claims[1:-1] if row["required"] and row["status"] != Status.PASS]
         return said + (f" Not settled or not held: {', '.join(failed)}." if failed else "")
@@ -296,22 +297,17 @@ class Trial:
             if min(map(len, sides)) < FEWEST:
                 continue
             ranked = Ranked(*(self.scores[name][rows] for rows in sides))
-            value = folded(ranked.auc())
+            value = ranked.auc()
             if value > worst["auc"]:
                 random = np.random.default_rng([self.config.seed, 5])
                 patients = [np.unique([self.candidates.images.patients[row] for row in rows], return_inverse=True)[1] for rows in sides]
-                draws = [folded(ranked.auc(*(drawn_weights(each, random) for each in patients))) for _ in range(self.config.bootstrap)]
+                draws = [ranked.auc(*(drawn_weights(each, random) for each in patients)) for _ in range(self.config.bootstrap)]
                 worst = {"label": words, "auc": value, "interval": list(percentile_interval(draws))}
         return worst
 
     def _null_roc(self, name: str) -> list[list[float]]:
         """The curve of one random half of the members against the other."""
         order = np.random.default_rng([self.config.seed, 6]).permutation(len(self.inside))
-        scores = self._scores(name, "members")
+        scores = self.scores[name]
         apart, rest = (np.concatenate([self.inside[k] for k in part]) for part in np.array_split(order, 2))
         return roc(scores[rest], scores[apart])
-
-
-def folded(auc: float) -> float:
-    """The AUC of an attacker who turns a guess round that is wrong more often than right."""
-    return max(auc, 1 - auc)

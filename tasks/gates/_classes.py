@@ -8,7 +8,7 @@ from models.manifold import squared_distances
 from models.modes import coverages, reach
 from models.scores import draw_weights, recalls
 from models.stats import group_index
-from schema.images import Images, RealImages
+from schema.images import Images, RealImages, joined
 
 MOST = 2000
 """Images of a class and side that are compared pair by pair."""
@@ -80,17 +80,6 @@ def compare(real: RealImages, synthetic: Images, steps: int, draws: int, seed: i
 
     others = joined(real.holdout, real.test)
     return Comparison(view(_reference(real.train, random), 0), view(others, draws), view(synthetic, draws))
-
-
-def joined(one: Images, other: Images) -> Images:
-    """The images of both, of the same classes."""
-    return Images(
-        np.concatenate([one.pixels, other.pixels]),
-        np.concatenate([one.labels, other.labels]),
-        one.ids + other.ids,
-        one.patients + other.patients,
-        one.classes,
-    )
 
 
 def _reference(train: Images, random: np.random.Generator) -> Images:

@@ -15,6 +15,8 @@ FEWEST = 40
 LEAST_DEVIATION = 0.005
 """Where all images are alike by chance, a hair's breadth is no sign of a copy."""
 MOST_PAIRS = 50
+CONTROLS, CONTROL_NOISE, CONTROL_SHARE = 64, 3.0, 0.9
+"""The positive control: so many training images under noise of so many grey levels, of which so large a share must be recognised."""
 
 
 class CopiesConfig(GateConfig):
@@ -24,6 +26,7 @@ class CopiesConfig(GateConfig):
     deviations: float = Field(
         default=7.5,
         gt=0,
+        le=100,
         allow_inf_nan=False,
         description="how far below its median, in robust standard deviations, an image's isolation must lie to make it a near copy",
     )
@@ -116,19 +119,25 @@ class Found:
         return rows
 
 
-def joined(*sets: Images) -> Images:
-    """Sets of images laid end to end. Raises ValueError where their sizes differ."""
-    return Images(
-        np.concatenate([images.pixels for images in sets]),
-        np.concatenate([images.labels for images in sets]),
-        [name for images in sets for name in images.ids],
-        [name for images in sets for name in images.patients],
-        sets[0].classes,
-    )
+def recognised(finder: Any, scales: dict[str, Scale], bound: float, train: Images) -> float:
+    """The share of known copies that are found: training images with a little noise, the positive control. Raises ValueError where too
+    few are, for then it says nothing that no copy was found."""
+    random = np.random.default_rng(0)
+    rows = random.permutation(len(train))[:CONTROLS]
+    noise = random.normal(0, CONTROL_NOISE, train.pixels[rows].shape)
+    known = np.clip(train.pixels[rows] + noise, 0, 255).round().astype(np.uint8)
+    nowhere = np.full(len(rows), -1), np.zeros(len(rows), dtype=bool)
+    share = float(Found.by(scales, bound, nowhere, finder.match(known)).near.mean())
+    if share < CONTROL_SHARE:
+        raise ValueError(
+            f"of {len(rows)} training images with a little noise only {share:.0%} are recognised as copies, so nothing is shown by "
+            "finding none: there may be many images of each patient under ids of their own, or `deviations` is set too high"
+        )
+    return share
 
 
-def calibration(scales: dict[str, Scale], bound: float, matches: dict[str, dict], components: dict[str, int]) -> list[dict[str, Any]]:
-    """The numbers behind the bound, a row for each distance; `matches` of sets of images, by the sets' names."""
+def calibration(scales: dict[str, Scale], bound: float, components: dict[str, int]) -> list[dict[str, Any]]:
+    """The numbers behind the bound, a row for each distance."""
     return [
         {
             "distance": name,
@@ -136,7 +145,6 @@ def calibration(scales: dict[str, Scale], bound: float, matches: dict[str, dict]
             "median": scale.median,
             "deviation": scale.deviation,
             "bound": scale.median - bound * scale.deviation,
-            **{f"closest_{who}": float(by_distance[name].isolation.min()) for who, by_distance in matches.items()},
         }
         for name, scale in scales.items()
     ]

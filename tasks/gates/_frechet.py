@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.frechet import Reference, moments
-from models.stats import group_index, percentile_interval, resample
+from models.stats import group_index, resample
 from schema.images import Images, RealImages
 from schema.verdict import Null, Status
 from tasks.gates import Finding
@@ -61,9 +61,14 @@ def _distances(synthetic: np.ndarray, holdout: np.ndarray, test: np.ndarray, sca
 
 
 def moved_interval(draws: Sequence[float] | np.ndarray, estimate: float) -> tuple[float, float]:
-    """The 95 % percentile interval of bootstrap draws moved by their bias, since resampled sets lie further apart than the sets
-    themselves (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 10.2)."""
-    return percentile_interval(np.asarray(draws) - (np.mean(draws) - estimate))
+    """The 95 % interval of an estimate by the deviation of its bootstrap draws and Student's t, which holds for few draws too. The draws'
+    own mean is passed over: resampled sets lie further apart than the sets themselves (Efron and Tibshirani 1993, "An Introduction
+    to the Bootstrap", sections 10.2 and 12.5)."""
+    from scipy.stats import t
+
+    n = len(draws)
+    half = float(t.ppf(0.975, n - 1) * np.std(draws, ddof=1) * np.sqrt(1 + 1 / n))
+    return estimate - half, estimate + half
 
 
 def drawn(images: Images, most: int, seed: list[int]) -> Images:
@@ -72,8 +77,12 @@ def drawn(images: Images, most: int, seed: list[int]) -> Images:
     return images.take(np.sort(order[:most]))
 
 
-def shortage(real: RealImages, synthetic: Images, fewest: int) -> str | None:
-    """Why there are too few images to judge, where there are; `fewest` is how many each set needs."""
+def obstacle(real: RealImages, synthetic: Images, fewest: int) -> str | None:
+    """Why the sets cannot be compared, if they cannot: too few images or patients (`fewest` images are needed of each), or other sizes."""
+    shapes = {images.pixels.shape[1:] for images in (synthetic, real.train, real.holdout, real.test)}
+    if len(shapes) > 1:
+        sizes = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
+        return f"the images are of different sizes ({sizes}): bring synthetic and real ones to one size and number of channels"
     counts = {"synthetic": len(synthetic), "real holdout": len(real.holdout), "real test": len(real.test)}
     name, count = min(counts.items(), key=lambda entry: entry[1])
     if count < fewest:

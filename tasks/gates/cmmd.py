@@ -26,7 +26,9 @@ FEWEST = 32
 class Config(GateConfig):
     kind: Literal["cmmd"] = "cmmd"
     threshold: float = Field(ge=0, allow_inf_nan=False, description="largest excess of the CMMD over real against real")
-    weights_sha256: str = Field(default="", description="sha256 of model.safetensors, or how it begins; empty takes any and notes which")
+    weights_sha256: str | None = Field(
+        default=None, min_length=8, description="sha256 of model.safetensors, or how it begins; must be given where the gate is required"
+    )
     images: int = Field(default=2048, ge=FEWEST, description="images drawn from each set")
     seed: int = Field(default=0, ge=0)
     bootstrap: int = Field(default=1000, ge=100, description="bootstrap draws")
@@ -40,11 +42,11 @@ class Plugin(Gate):
         "CMMD (Jayasumana et al. 2024, arXiv:2401.09603): squared maximum mean discrepancy with a Gaussian kernel (sigma 10, times 1000) "
         "between CLIP embeddings of unit length, of synthetic and of real test images; by the unbiased estimator (Gretton et al. 2012, "
         "JMLR 13, lemma 6; pairs of one patient left out), so that it holds for few images. Null: real holdout images against real test "
-        "images. Interval: 95 % percentile bootstrap of the excess by patient, corrected for its bias."
+        "images. Interval: 95 % bootstrap of the excess by patient (t on the deviation of the draws)."
     )
 
     def measure(self, real, synthetic):
-        from tasks.gates._frechet import drawn, shortage, unjudged
+        from tasks.gates._frechet import drawn, obstacle, unjudged
 
         folder = clip_weights()
         if folder is None:
@@ -53,10 +55,13 @@ class Plugin(Gate):
                 "Face transformers (config.json, model.safetensors, preprocessor_config.json)."
             )
             return unjudged(real, synthetic, UNIT, reason, needs=(SETTING,))
+        if self.config.required and self.config.weights_sha256 is None:
+            reason = "CMMD cannot be judged: any weights would do. Give gates.cmmd.weights_sha256, or set required: false."
+            return unjudged(real, synthetic, UNIT, reason)
         digest = check_weights(folder, self.config)
-        short = shortage(real, synthetic, FEWEST)
-        if short is not None:
-            return unjudged(real, synthetic, UNIT, f"CMMD cannot be judged: {short}.")
+        why = obstacle(real, synthetic, FEWEST)
+        if why is not None:
+            return unjudged(real, synthetic, UNIT, f"CMMD cannot be judged: {why}.")
         sets = [drawn(images, self.config.images, [self.config.seed, k]) for k, images in enumerate((synthetic, real.holdout, real.test))]
         embeddings = self._embeddings(folder, digest, sets)
         if not all(np.isfinite(of).all() for of in embeddings):
@@ -135,7 +140,7 @@ def check_weights(folder: Path, config: Config) -> str:
         )
     digests = [sha256_file(path) for path in files]
     digest = digests[0] if len(digests) == 1 else sha256_set(digests)
-    if not digest.startswith(config.weights_sha256):
+    if not digest.startswith(config.weights_sha256 or ""):
         raise SynthmillError(
             f"{SETTING} names weights with sha256 {digest[:16]}..., and gates.cmmd.weights_sha256 asks for {config.weights_sha256}: "
             "give the weights that the threshold was set for"

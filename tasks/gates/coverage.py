@@ -8,11 +8,11 @@ from pydantic import Field
 from models.modes import NEIGHBOURS, centred, total_variation, worst
 from models.scores import interval
 from models.stats import percentile_interval
-from schema.images import Images, RealImages
+from schema.images import Images, RealImages, joined
 from schema.params import GateConfig
 from schema.verdict import Null, Status, judge
 from tasks.gates import Finding, Gate
-from tasks.gates._classes import Comparison, compare, joined
+from tasks.gates._classes import Comparison, compare
 
 LOST, SHARES = "no class is missing", "class shares are those asked for"
 SHOWN, FORMS = "images show the class they are labelled as", "the forms of each class are covered"
@@ -47,7 +47,7 @@ class Plugin(Gate):
         "(null: labels drawn at random). A small convolutional classifier, trained on the real training images, sees in synthetic images "
         "the class they are labelled as, as often as in real holdout and test images, which are the null; judged is the class that falls "
         "shortest. And the synthetic images of each class cover its real training images as those other real ones do (coverage: Naeem et "
-        "al. 2020, arXiv:2002.09797, eq. 9, on the classifier's features; at equal counts by rarefaction, Hurlbert 1971, eq. 14). "
+        "al. 2020, arXiv:2002.09797, on the classifier's features; at equal counts by rarefaction, Hurlbert 1971, eq. 14). "
         "Intervals: 95 % bootstrap by patient, the worst class chosen anew in each draw, corrected for the bias of that choice. A class "
         "with too few images, or not told apart on real images by more than the threshold, is not judged, and the gate does not pass."
     )

@@ -115,6 +115,12 @@ def contradictions(account: PrivacyAccount, params: dict, members: Images, plant
     for name in ("steps", "noise_multiplier"):
         if name in params and params[name] != getattr(account, name):
             found.append(f"it counts {name} {getattr(account, name):g}, and the model was trained with {params[name]:g}")
-    if "batch_size" in params and not math.isclose(account.sample_rate, min(1.0, params["batch_size"] / images), rel_tol=1e-9):
+    if "steps" not in params:
+        found.append("the model does not say its steps")
+    if params.get("class_balance"):
+        found.append("batches were balanced by class, which is no Poisson sampling")
+    if "batch_size" not in params:
+        found.append("the model does not say its batch size")
+    elif not math.isclose(account.sample_rate, min(1.0, params["batch_size"] / images), rel_tol=1e-9):
         found.append(f"it counts a sampling rate of {account.sample_rate:.4g}, and the model's is {params['batch_size']} / {images}")
     return found

@@ -17,7 +17,7 @@ class Config(GateConfig):
     threshold: float = Field(ge=0, allow_inf_nan=False, description="largest excess distance, in the real images' variance per feature")
     steps: int = Field(default=400, ge=1, description="training steps of the network")
     coverage_threshold: float = Field(
-        default=0.3, ge=0, le=1, description="largest shortfall of the coverage under its null: images of few kinds can still lie close"
+        default=0.3, ge=0, lt=1, description="largest shortfall of the coverage under its null: images of few kinds can still lie close"
     )
     seed: int = Field(default=0, ge=0)
     bootstrap: int = Field(default=200, ge=20, description="bootstrap draws")
@@ -31,7 +31,7 @@ class Plugin(Gate):
         "A small convolutional classifier is trained on the real training images; its 64 features, scaled to unit variance on the real "
         "test images, are compared by the squared Frechet distance (Dowson and Landau 1982, eq. 4), divided by the number of features. "
         "Null: real holdout images against real test images, at the same count. "
-        "Interval: 95 % percentile bootstrap of the excess by patient, corrected for its bias. Beside it, on the same features: the "
+        "Interval: 95 % bootstrap of the excess by patient (t on the deviation of the draws). Beside it, on the same features: the "
         "unbiased kernel distance with KID's cubic kernel (Binkowski et al. 2018, arXiv:1801.01401), precision and recall "
         "(Kynkaanniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020, arXiv:2002.09797). The coverage is judged "
         "too: a few kinds of images, repeated, can lie close to the real ones while most of these have nothing near them."
@@ -49,14 +49,14 @@ class Plugin(Gate):
         from models.classifier import FEATURES, features, train_classifier
         from models.determinism import pick_device
         from schema.settings import device as asked
-        from tasks.gates._frechet import shortage, unjudged
+        from tasks.gates._frechet import obstacle, unjudged
         from tasks.progress import ticking
 
-        short = shortage(real, synthetic, FEATURES + 1)
-        if short is None and len(set(real.train.labels.tolist())) < 2:
-            short = "the training images are all of one class, and the network learns its features by telling classes apart"
-        if short is not None:
-            return unjudged(real, synthetic, UNIT, f"The distance cannot be judged: {short}.")
+        why = obstacle(real, synthetic, FEATURES + 1)
+        if why is None and len(set(real.train.labels.tolist())) < 2:
+            why = "the training images are all of one class, and the network learns its features by telling classes apart"
+        if why is not None:
+            return unjudged(real, synthetic, UNIT, f"The distance cannot be judged: {why}.")
         device = pick_device(asked())
         with ticking("gate fd-domain", "training the feature network", self.config.steps, "step") as ticker:
             network = train_classifier(

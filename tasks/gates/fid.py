@@ -41,23 +41,23 @@ class Plugin(Gate):
     method = (
         "Frechet Inception distance (Heusel et al. 2017, eq. 6) on the 2048 pool features of pytorch-fid's Inception-v3. Null: real "
         "holdout images against real test images, at the same count. "
-        "Interval: 95 % percentile bootstrap of the excess by patient, corrected for its bias. Fewer images than features judge nothing. "
+        "Interval: 95 % bootstrap of the excess by patient (t on the deviation of the draws). Fewer images than features judge nothing. "
         "Beside it, on the same features: FID-infinity (Chong and Forsyth 2020, arXiv:1911.07023; both sets shrink together), KID "
         "(Binkowski et al. 2018, arXiv:1801.01401; unbiased), precision and recall (Kynkaanniemi et al. 2019, arXiv:1904.06991), "
         "density and coverage (Naeem et al. 2020, arXiv:2002.09797)."
     )
 
     def measure(self, real, synthetic):
-        from tasks.gates._frechet import shortage, unjudged
+        from tasks.gates._frechet import obstacle, unjudged
 
         weights = inception_weights()
         if weights is None:
             reason = f"FID cannot be judged: the Inception weights are not here. Set {SETTING} to a local copy of pytorch-fid's weights."
             return unjudged(real, synthetic, UNIT, reason, needs=(SETTING,))
         digest = check_weights(weights, self.config)
-        short = shortage(real, synthetic, 10)
-        if short is not None:
-            return unjudged(real, synthetic, UNIT, f"FID cannot be judged: {short}.")
+        why = obstacle(real, synthetic, 10)
+        if why is not None:
+            return unjudged(real, synthetic, UNIT, f"FID cannot be judged: {why}.")
         features = self._features(weights, digest, [synthetic, real.holdout, real.test])
         if not all(np.isfinite(of).all() for of in features):
             return unjudged(real, synthetic, UNIT, "FID cannot be judged: the network gave features that are not finite.")

@@ -32,17 +32,17 @@ class Plugin(Gate):
         "16 grey levels; of colour images the statistics of each channel and the textures of the luminance), scaled robustly by the "
         "real test images, tails by the inverse hyperbolic sine; squared Frechet distance (Dowson and Landau 1982, eq. 4), divided by "
         "the number of features. Null: real holdout images against real test images, at the same count. "
-        "Interval: 95 % percentile bootstrap of the excess by patient, corrected for its bias."
+        "Interval: 95 % bootstrap of the excess by patient (t on the deviation of the draws)."
     )
 
     def measure(self, real, synthetic):
         from models.radiomics import Scaler, radiomics
-        from tasks.gates._frechet import drawn, shortage, unjudged
+        from tasks.gates._frechet import drawn, obstacle, unjudged
         from tasks.progress import ticking
 
-        short = shortage(real, synthetic, FEWEST)
-        if short is not None:
-            return unjudged(real, synthetic, UNIT, f"The radiomics distance cannot be judged: {short}.")
+        why = obstacle(real, synthetic, FEWEST)
+        if why is not None:
+            return unjudged(real, synthetic, UNIT, f"The radiomics distance cannot be judged: {why}.")
         sets = [drawn(images, self.config.images, [self.config.seed, k]) for k, images in enumerate((synthetic, real.holdout, real.test))]
         with ticking("gate frd", "radiomics features", sum(map(len, sets)), "image") as ticker:
             found = [radiomics(images.pixels, ticker.update) for images in sets]

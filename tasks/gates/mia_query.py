@@ -25,7 +25,7 @@ class Plugin(AttackGate):
         "Membership inference by reconstruction: each image is noised, the model denoises it, and the closer it comes back the more it is "
         "taken for a member (as Duan et al. 2023, arXiv:2302.01316, without access to the weights; distances in pixels and in their "
         "gradients). Members: training images; non-members: holdout images of other patients. Judged: the best attack. Null: the best "
-        "attack on members against members, over random splits of the same sizes. Interval: 95 % bootstrap by patient, corrected for its "
+        "attack on members against members, over random splits. Interval: 95 % bootstrap by patient, corrected for its "
         "bias. Beside it: what is told without the model."
     )
 

@@ -23,7 +23,7 @@ class Plugin(AttackGate):
         "comparison image (Chen et al. 2020, arXiv:1909.03935, calibrated), and DOMIAS (van Breugel et al. 2023, "
         "arXiv:2302.12580), the ratio of the densities of synthetic and of comparison images there, by Gaussian kernels on "
         "principal components. Members: training images; non-members: holdout images of other patients. Judged: the best attack. Null: the "
-        "best attack on members against members, over random splits of the same sizes. Interval: 95 % bootstrap by patient, corrected for "
+        "best attack on members against members, over random splits. Interval: 95 % bootstrap by patient, corrected for "
         "its bias. Beside it: what is told without the release."
     )
 

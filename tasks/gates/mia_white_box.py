@@ -39,7 +39,7 @@ class Plugin(AttackGate):
         "al. 2018, arXiv:1709.01604; for diffusion models Matsumoto et al. 2023, arXiv:2302.03262). PIA: proximal initialisation (Kong et "
         "al. 2024, arXiv:2305.18355). Where asked for: the loss less that of a reference model (Watson et al. 2022, arXiv:2111.08440), and "
         "LiRA with shadow models (Carlini et al. 2022, arXiv:2112.03570). Members: training images; non-members: holdout images of other "
-        "patients. Judged: the best attack. Null: the best attack on members against members, over random splits of the same sizes. "
+        "patients. Judged: the best attack. Null: the best attack on members against members, over random splits. "
         "Interval: 95 % bootstrap by patient, corrected for its bias. Beside it: what is told without the model."
     )
 
@@ -64,7 +64,7 @@ class Plugin(AttackGate):
         return found
 
     def _losses(self, generator, candidates: Candidates, what: str) -> np.ndarray:
-        """Losses N x timesteps. One draw of noise a timestep for all: the attack must not tell them apart by their noise."""
+        """Losses N x timesteps. Members and others lie end to end under one stream of noise, so that it tells nothing of them."""
         from tasks.progress import ticking
 
         columns = []

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from schema.images import Images
+from schema.images import Images, joined
 from schema.verdict import Null, Status, judge
 from tasks.gates import Finding, Gate
-from tasks.gates._copies import FEWEST, CopiesConfig, Found, Scale, calibration, excess_interval, joined, share_interval
+from tasks.gates._copies import FEWEST, CopiesConfig, Found, Scale, calibration, excess_interval, recognised, share_interval
 
 UNIT = "share of copies among the synthetic images, in excess of that among unseen real images"
 
@@ -23,8 +23,9 @@ class Plugin(Gate):
         "and contrast normalised, and compared by two distances: of decorrelated pixels and of their leading principal components. What "
         "counts is the distance to the nearest over that to the next (Carlini et al. 2023, arXiv:2301.13188, section 5). A near copy "
         "lies further below the median than an image that cannot be a copy should: median and spread are those of real images that the "
-        "generator never saw, holdout and test. Null: the share of those found in the same way (Meehan et al. 2020, arXiv:2004.05675). "
-        "Interval: exact 95 % intervals of both shares, combined by Newcombe's method 10; unseen images counted by patient."
+        "generator never saw, holdout and test. Null: the share of those found in the same way (Meehan et al. 2020, arXiv:2004.05675). A "
+        "training image given out pixel for pixel, mirrored or not, fails by itself. Control: training images with a little noise must be "
+        "recognised. Interval: exact 95 % intervals of both shares, combined by Newcombe's method 10; unseen images counted by patient."
     )
 
     def measure(self, real, synthetic):
@@ -40,12 +41,14 @@ class Plugin(Gate):
             with ticking("gate replica", "laying images over training images", sum(map(len, sets.values())), "image") as ticker:
                 matches = {who: finder.match(images.pixels, tick=ticker.update) for who, images in sets.items()}
             scales = {name: Scale.of(match) for name, match in matches["unseen"].items()}
+            control = recognised(finder, scales, bound, real.train)
         except ValueError as error:
             return self._unsettled(str(error), real, synthetic)
         found = {who: Found.by(scales, bound, equal(images.pixels, real.train.pixels), matches[who]) for who, images in sets.items()}
-        return self._finding(found, sets["unseen"], real, synthetic, calibration(scales, bound, matches, finder.components))
+        measures = {"known_copies_recognised": control, "calibration": calibration(scales, bound, finder.components)}
+        return self._finding(found, sets["unseen"], real, synthetic, measures)
 
-    def _finding(self, found: dict[str, Found], unseen: Images, real, synthetic, calibrated: list[dict]) -> Finding:
+    def _finding(self, found: dict[str, Found], unseen: Images, real, synthetic, measures: dict) -> Finding:
         copies, others = found["synthetic"], found["unseen"]
         share, null = float(copies.near.mean()), float(others.near.mean())
         n, patients, threshold = len(synthetic), len(set(unseen.patients)), self.config.threshold
@@ -57,7 +60,11 @@ class Plugin(Gate):
             f"({low:+.2%} to {high:+.2%}), at most {threshold:.2%} being allowed."
         )
         status = None
-        if null_interval[0] > threshold and judge(share - null, interval, threshold, self.direction) is not Status.FAIL:
+        if copies.counts[0] and not others.counts[0]:
+            # No share of patients' own pixels is small enough, where unseen images have none.
+            status = Status.FAIL
+            reason += " Not one training image may be given out, as it is or mirrored."
+        elif null_interval[0] > threshold and judge(share - null, interval, threshold, self.direction) is not Status.FAIL:
             # What is common among unseen images cannot be told from what the generator copied.
             status = Status.INSUFFICIENT
             reason += " So many unseen images resemble training images that nothing is left to compare with: mend the split, by patient."
@@ -77,7 +84,7 @@ class Plugin(Gate):
                 "unseen_copies": others.counts[0],
                 "unseen_near_copies": others.counts[1],
                 "alterations": copies.alterations(),
-                "calibration": calibrated,
+                **measures,
                 "pairs": copies.pairs("synthetic", synthetic, real.train),
             },
         )

@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from models.stats import group_index
-from schema.images import Images, RealImages
+from schema.images import Images, RealImages, joined
 from schema.verdict import Null, Status
 from tasks.gates import Finding, Gate
-from tasks.gates._copies import FEWEST, CopiesConfig, Found, Scale, calibration, excess_interval, joined, share_interval
+from tasks.gates._copies import FEWEST, CopiesConfig, Found, Scale, calibration, excess_interval, recognised, share_interval
 
 UNIT = "share of holdout and test images that have a copy among the training images, in excess of chance likeness"
 
@@ -56,6 +56,7 @@ class Plugin(Gate):
                 within = finder.match(members.pixels, members.patients, tick=ticker.update)
             # By second neighbours, which leaked pairs among the members do not touch.
             scales = {name: Scale.of(match.without_nearest()) for name, match in within.items()}
+            control = recognised(finder, scales, self.config.deviations, real.train)
         except ValueError as error:
             return self._unsettled(str(error), real)
         bound = self.config.deviations
@@ -65,7 +66,8 @@ class Plugin(Gate):
         among = np.stack([scales[name].deviations(match.isolation) for name, match in within.items()]).max(axis=0) > bound
         evidence = {
             "members_share": float(among.mean()),
-            "calibration": calibration(scales, bound, {"unseen": across, "members": within}, finder.components),
+            "known_copies_recognised": control,
+            "calibration": calibration(scales, bound, finder.components),
             "pairs": found.pairs("unseen", unseen, real.train),
         }
         return self._finding(found, float(null.near.mean()), real, evidence)

@@ -19,17 +19,21 @@ LEAST_IMAGES = 50
 """Fewest training images of each kind that say anything about a classifier."""
 LEAST_PATIENTS = 30
 """Fewest test patients: with fewer a bootstrap interval is not to be trusted."""
+LEAST_OF_A_CLASS = 10
+"""Test images of a class below which nothing is reported of it by itself."""
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 
 
 class Config(GateConfig):
     kind: Literal["utility"] = "utility"
-    threshold: float = Field(allow_inf_nan=False, description="least ratio of the metric, synthetic over real, less that of real over real")
+    threshold: float = Field(
+        gt=-1, allow_inf_nan=False, description="least ratio of the metric, synthetic over real, less that of real over real"
+    )
     metric: Literal["accuracy", "balanced_accuracy"] = Field(
-        default="accuracy", description="what the ratio is of; balanced accuracy counts every class alike, however rare"
+        default="balanced_accuracy", description="what the ratio is of; balanced accuracy counts every class alike, however rare"
     )
     seeds: int = Field(default=5, ge=5, description="trainings of each kind")
-    steps: int = Field(default=200, ge=1, description="training steps of each classifier, the same for all")
+    steps: int = Field(default=200, ge=20, description="training steps of each classifier, the same for all")
     ratios: list[PositiveFloat] = Field(
         default=[0.2, 0.4], max_length=8, description="synthetic images added to each real training image, to see whether they help"
     )
@@ -116,8 +120,8 @@ class Plugin(Gate):
             **{arm: found[arm].by_seed for arm in SINGLE},
             **self._other_way(on_synthetic, synthetic),
             "intervals": {arm: {name: list(summary.interval(name)) for name in summary.drawn} for arm, summary in found.items()},
-            "per_class": _by_class(found, test.classes, "recall"),
-            "per_class_auroc": _by_class(found, test.classes, "auroc"),
+            "per_class": _by_class(found, test, "recall"),
+            "per_class_auroc": _by_class(found, test, "auroc"),
             **self._hybrids(found, real.train),
         }
         guessing = 1 / len(np.unique(test.labels))
@@ -239,7 +243,7 @@ def _unfit(real: RealImages, synthetic: Images, n: int) -> str | None:
     return None
 
 
-def _by_class(found: dict[str, Summary], classes: list[str], what: str) -> dict[str, dict[str, float]]:
-    """{class: {arm: value}}, over the classes that the test images hold."""
-    table = {name: {arm: getattr(summary, what)[label] for arm, summary in found.items()} for label, name in enumerate(classes)}
-    return {name: row for name, row in table.items() if not any(np.isnan(list(row.values())))}
+def _by_class(found: dict[str, Summary], test: Images, what: str) -> dict[str, dict[str, float]]:
+    """{class: {arm: value}}, over the classes with test images enough that no value speaks of one of them."""
+    enough = [label for label in range(len(test.classes)) if (test.labels == label).sum() >= LEAST_OF_A_CLASS]
+    return {test.classes[label]: {arm: getattr(summary, what)[label] for arm, summary in found.items()} for label in enough}

@@ -36,7 +36,7 @@ CLAIM |= {"threshold": number, "n": whole, "needed": whole, "status": status, "r
 ARM = one_of("|".join(ARMS) + r"|(control|hybrid)_[\d.]{1,6}")
 HYBRID = {"ratio": number, "added": whole, "gain": number, "interval": interval, "control": number, "hybrid": number, "says": name}
 CALIBRATION = {"distance": name, "components": whole, "median": number, "deviation": number, "bound": number}
-"""Of the gates of copies; what is closest to its bound is one image's number and stays inside."""
+"""Of the gates of copies."""
 CLASS = {"class": name, "share_asked": number, "n": whole, "says": name}
 SHOWN = {"shown": number, "shown_real": number, "coverage": number, "coverage_real": number}
 """Of a class that has images enough. How many real ones it has stays inside, lest it be a few people."""
@@ -110,6 +110,7 @@ SCALARS = {
     "copies": Named("Exact copies", form="count"),
     "near_copies": Named("Near copies", form="count"),
     "patients_in_two_splits": Named("Patients in two splits", form="count"),
+    "known_copies_recognised": Named("Known copies that are recognised (positive control)", form="percent"),
     "members_share": Named("The same among training images of different patients", form="percent"),
     "unseen_copies": Named("Exact copies among unseen real images", form="count"),
     "unseen_near_copies": Named("Near copies among unseen real images", form="count"),

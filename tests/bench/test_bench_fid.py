@@ -17,11 +17,12 @@ def test_the_parquet_and_the_png_files_hold_the_same_images(tmp_path):
 
 
 def test_streaming_gives_the_number_of_all_features_at_once(tmp_path, monkeypatch):
-    project = np.random.default_rng(0).normal(size=(16 * 16, 2048)) / 1000
+    project = np.random.default_rng(0).normal(size=(16 * 16, 32)) / 100
 
     def features(network, pixels, *_):
         return pixels.reshape(len(pixels), -1) @ project
 
+    monkeypatch.setattr("models.inception.FEATURES", 32)
     monkeypatch.setattr("models.inception.load_inception", lambda *_: None)
     monkeypatch.setattr("models.inception.inception_features", features)
     monkeypatch.setattr("torch.load", lambda *_, **__: {})

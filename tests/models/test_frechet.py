@@ -62,3 +62,9 @@ def test_extrapolation_takes_away_the_bias_of_small_sets():
     extrapolated = np.mean([distance_at_infinity(*pair, 5, seed) for seed, pair in enumerate(sets)]) - 16
     assert plain > 0.3
     assert abs(extrapolated) < plain / 3
+
+
+def test_one_feature_is_enough():
+    """Of two samples of one feature: the squared differences of the means and of the deviations."""
+    a, b = np.arange(9.0)[:, None], 2 * np.arange(9.0)[:, None]
+    assert feature_distance(a, b) == pytest.approx(4.0**2 + a.std(ddof=1) ** 2)

@@ -45,7 +45,7 @@ def claim(finding, words: str) -> dict:
 @pytest.mark.parametrize(("shift", "status"), [(0.0, Status.PASS), (0.6, Status.FAIL), (1.5, Status.FAIL), (-0.6, Status.FAIL)])
 def test_the_auc_of_a_planted_leak_is_the_closed_form(shift, status):
     found, judged = tried(shift, split(800, 600))
-    assert found.evidence["auc"] == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.03)
+    assert found.evidence["auc"] == pytest.approx(norm.cdf(abs(shift) / np.sqrt(2)), abs=0.03)
     assert found.null.value == pytest.approx(0.5, abs=0.02)
     low, high = found.interval
     assert low - 0.02 <= norm.cdf(abs(shift) / np.sqrt(2)) - 0.5 <= high + 0.02
@@ -63,6 +63,28 @@ def test_tpr_at_one_percent_is_the_closed_form_and_fails_by_itself():
     assert claim(found, "AUC")["status"] == "PASS"
     assert claim(found, "TPR at 1 % FPR")["status"] == "FAIL"
     assert gate.status(found) is Status.FAIL
+
+
+def test_few_who_stand_out_at_the_wrong_end_are_found_there():
+    """A tenth of the members score far lower than anybody, the others as non-members do."""
+    gate = Planted(CONFIG, None)
+    gate.scores = lambda candidates, *_: {"rare": np.random.default_rng(0).normal(0, 1, 1400) - 9 * (np.arange(1400) < 80)}
+    found = gate.measure(split(800, 600), blobs(4, 9))
+    assert claim(found, "TPR at 1 % FPR")["measured"] >= 0.1
+    assert gate.status(found) is Status.FAIL
+
+
+def test_an_attack_that_works_a_little_too_well_is_not_let_through_by_its_null():
+    """A true excess of 0.12 where 0.1 is allowed: among two attacks the null is high, and must not pay for the one that works."""
+    passed = sum(tried(norm.ppf(0.62) * np.sqrt(2), split(200, 150), attacks=2, seed=seed)[1] is Status.PASS for seed in range(20))
+    assert passed <= 2
+
+
+def test_a_cap_that_leaves_few_patients_settles_nothing():
+    real = split(400, 60)
+    crowded = Images(real.train.pixels, real.train.labels, real.train.ids, [f"p{k // 10}" for k in range(400)], real.train.classes)
+    config = CONFIG.model_copy(update={"members": 60})
+    assert tried(0.0, RealImages(crowded, real.holdout, real.test), config)[1] is Status.INSUFFICIENT
 
 
 def test_a_rate_of_a_tenth_of_a_percent_is_not_claimed_of_six_hundred():

@@ -44,7 +44,7 @@ def judged(folder, real, monkeypatch, tmp_path):
     monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
 
     def measure(synthetic: Images, **knobs):
-        gate = Plugin(Config(**{"threshold": 0.5, "bootstrap": 200, **knobs}), None)
+        gate = Plugin(Config(**{"threshold": 0.5, "required": False, "bootstrap": 200, **knobs}), None)
         found = gate.measure(real, synthetic)
         return gate.status(found), found
 
@@ -98,7 +98,7 @@ def test_embeddings_of_real_images_are_computed_once(judged, monkeypatch):
 
 def test_without_weights_it_is_insufficient_and_says_which_setting(real, monkeypatch):
     monkeypatch.delenv("SYNTHMILL_CLIP_WEIGHTS", raising=False)
-    found = Plugin(Config(threshold=1.0), None).measure(real, blobs(40, 4))
+    found = Plugin(Config(threshold=1.0, required=False), None).measure(real, blobs(40, 4))
     assert (found.status, found.needs) == (Status.INSUFFICIENT, ("SYNTHMILL_CLIP_WEIGHTS",))
 
 
@@ -123,6 +123,12 @@ def test_constant_and_single_images(judged, real):
     assert judged(replace(images, pixels=np.full_like(images.pixels, 128)))[0] is Status.FAIL
     assert judged(images.take(np.arange(1)))[0] is Status.INSUFFICIENT
     blank = replace(real.test, pixels=np.full_like(real.test.pixels, 128))
-    found = Plugin(Config(threshold=1.0), None).measure(replace(real, test=blank), images)
+    found = Plugin(Config(threshold=1.0, required=False), None).measure(replace(real, test=blank), images)
     assert found.value is None
     assert "alike" in found.reason
+
+
+def test_a_required_gate_takes_no_weights_that_nobody_named(judged):
+    status, found = judged(blobs(60, 5), required=True)
+    assert (found.value, status) == (None, Status.INSUFFICIENT)
+    assert "weights_sha256" in found.reason

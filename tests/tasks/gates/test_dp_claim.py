@@ -24,7 +24,7 @@ class Trained:
     """A generator without weights: all that the gate reads is what training recorded of itself."""
 
     kind = "ddpm"
-    config = Training(steps=STEPS, batch_size=BATCH)
+    config = Training(steps=STEPS, batch_size=BATCH, class_balance=False)
     shape = Shape(16, 16, 1, 2)
 
     def components(self):
@@ -144,3 +144,10 @@ def test_an_account_edited_afterwards_is_another_model(tmp_path, real):
     write_json(tmp_path / "model.json", said)
     with pytest.raises(IntegrityError):
         Plugin(Config(threshold=8.0), tmp_path).measure(real, real.train)
+
+
+def test_batches_balanced_by_class_are_no_poisson_sampling(real, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trained, "config", Training(steps=STEPS, batch_size=BATCH))
+    found, status = measured(tmp_path, real, claim())
+    assert status is Status.FAIL
+    assert "balanced by class" in found.reason

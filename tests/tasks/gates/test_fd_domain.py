@@ -8,7 +8,7 @@ import pytest
 from models.manifold import polynomial_kernel
 from schema.images import Images, RealImages
 from schema.verdict import Status
-from tasks.gates._frechet import Sample, compare, shortage
+from tasks.gates._frechet import Sample, compare, obstacle
 from tasks.gates._manifold import MOST, kernel_distances, neighbour_evidence, sampled
 from tasks.gates.fd_domain import Config, Plugin
 from tests.contracts.test_gates import blobs
@@ -91,6 +91,8 @@ def test_what_cannot_be_judged_says_what_is_missing(real):
     without_judgement(replace(real, train=one_class), images, "one class")
     blank = replace(real.test, pixels=np.full_like(real.test.pixels, 90))
     without_judgement(replace(real, test=blank), images, "all alike")
+    larger = replace(images, pixels=images.pixels.repeat(2, axis=1))
+    without_judgement(real, larger, "different sizes (16 x 16 x 1, 32 x 16 x 1)")
     one_patient = replace(real.holdout, patients=["a"] * len(real.holdout))
     without_judgement(replace(real, holdout=one_patient), images, "too few patients, 1 where")
 
@@ -101,5 +103,5 @@ def test_features_that_are_not_finite_are_not_judged(real, monkeypatch):
 
 
 def test_the_scarcest_set_is_named(real):
-    assert shortage(real, blobs(100, 5), 50) is None
-    assert "real holdout images are too few, 90" in shortage(replace(real, holdout=real.holdout.take(np.arange(90))), blobs(100, 5), 95)
+    assert obstacle(real, blobs(100, 5), 50) is None
+    assert "real holdout images are too few, 90" in obstacle(replace(real, holdout=real.holdout.take(np.arange(90))), blobs(100, 5), 95)

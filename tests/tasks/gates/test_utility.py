@@ -148,7 +148,7 @@ def test_auto_takes_the_vit_for_colour_of_64_pixels_and_more():
 
 def test_pinned_weights_are_asked_for_checked_and_used(monkeypatch, tmp_path):
     real, synthetic = real_of(blobs(120, 1), blobs(60, 2)), blobs(60, 3)
-    config = QUICK | {"classifier": "vit", "weights_sha256": "0" * 64, "ratios": [], "steps": 2}
+    config = QUICK | {"classifier": "vit", "weights_sha256": "0" * 64, "ratios": [], "steps": 20}
     monkeypatch.delenv(SETTING, raising=False)
     found = Plugin(Config(**config), None).measure(real, synthetic)
     assert (found.status, found.needs) == (Status.INSUFFICIENT, (SETTING,))
