@@ -164,3 +164,16 @@ def test_intervals_are_those_of_the_literature():
     # Newcombe (1998), table II, with no event in either sample: the ends are those of the two exact intervals
     low, high = excess_interval((0.0, 100), (0.0, 50))
     assert (low, high) == pytest.approx((-(1 - 0.025 ** (1 / 50)), 1 - 0.025 ** (1 / 100)))
+
+
+def test_one_training_image_given_out_mirrored_fails_by_itself(real, release):
+    planted = np.concatenate([np.repeat(release, 6, axis=0), real.train.pixels[:1, :, ::-1]])
+    found, status = measured(real, planted, threshold=0.1)
+    assert found.value < 0.1
+    assert status is Status.FAIL
+
+
+def test_a_bound_under_which_no_copy_could_lie_settles_nothing(real, release):
+    found, status = measured(real, release, deviations=100)
+    assert status is Status.INSUFFICIENT
+    assert "recognised" in found.reason

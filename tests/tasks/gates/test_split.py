@@ -119,3 +119,12 @@ def test_what_cannot_be_judged_is_insufficient(phantoms):
         found, status = measured(real)
         assert (found.value, status) == (None, Status.INSUFFICIENT)
         assert words in found.reason
+
+
+def test_four_images_of_each_under_ids_of_their_own_never_pass(phantoms):
+    """Nearest and second nearest are of the same person then, and what is calibrated on them would call nothing a copy."""
+    random = np.random.default_rng(0)
+    taken = np.repeat(phantoms[:150], 4, axis=0) + random.normal(0, 4, (600, 32, 32, 1))
+    mixed = np.clip(taken, 0, 255).astype(np.uint8)[random.permutation(600)]
+    _, status = measured(splits(mixed[:400], mixed[400:500], mixed[500:]))
+    assert status is not Status.PASS
