@@ -54,7 +54,7 @@ def dataset_names(incomplete: str) -> list[str]:
 
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="its name in params.yaml", autocompletion=dataset_names)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout and nothing else there")]
-ForceStage = Annotated[str | None, typer.Option(metavar="STAGE", help="run this stage even if nothing changed, such as 'gate mia'")]
+ForceStage = Annotated[str | None, typer.Option(metavar="STAGE", help="run this stage even if nothing changed, such as 'gate replica'")]
 ReleaseSpec = Annotated[str, typer.Argument(metavar="RELEASE", help="name@v1.0.0, or the name alone for the latest")]
 BUILT_IN = "phantom-cxr"
 
