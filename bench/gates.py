@@ -39,11 +39,11 @@ WORDS = {
     "phantom": "drawn chest phantoms, 32x32, dealt afresh by each seed",
 }
 QUICKER = {
-    "utility": {"steps": 80, "ratios": [], "bootstrap": 500},
+    "utility": {"steps": 60, "ratios": [], "bootstrap": 500},
     "fd-domain": {"bootstrap": 100},
-    "frd": {"images": 64},
-    "mia-white-box": {"members": 256, "bootstrap": 300},
-    "mia-query": {"members": 256, "bootstrap": 300},
+    "frd": {"images": 48},
+    "mia-white-box": {"members": 512, "bootstrap": 300},
+    "mia-query": {"members": 512, "bootstrap": 300},
     "mia-release": {"members": 512, "bootstrap": 300},
 }
 """What is set smaller than in params.yaml, for speed."""

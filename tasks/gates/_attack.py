@@ -221,11 +221,11 @@ class Trial:
 
         Resampling raises the best of several: the draws are moved by their bias (Efron and Tibshirani 1993, section 10.2). The null is
         raised likewise, but where an attack does work there is nothing to choose, and to subtract so much would flatter: the upper end
-        is never less than that of the draws as they are over plain guessing.
+        is that of the excess over plain guessing.
         """
-        measured, null = draws[0], float(np.mean(nulls))
-        low, high = percentile_interval(np.asarray(draws[1:]) - np.mean(draws[1:]) + measured - null)
-        interval = low, max(high, percentile_interval(draws[1:])[1] - FPRS.get(key, 0.5))
+        measured, null, guessing = draws[0], float(np.mean(nulls)), FPRS.get(key, 0.5)
+        low, high = percentile_interval(np.asarray(draws[1:]) - np.mean(draws[1:]) + measured)
+        interval = low - null, high - min(null, guessing)
         # Images of one patient are no independent trials: it is patients that a rate is claimed of.
         n = len(self.outside)
         least = needed(FPRS[key]) if key in FPRS else FEWEST
