@@ -39,7 +39,7 @@ WORDS = {
     "phantom": "drawn chest phantoms, 32x32, dealt afresh by each seed",
 }
 QUICKER = {
-    "utility": {"steps": 60, "ratios": [], "bootstrap": 500},
+    "utility": {"steps": 100, "ratios": [], "bootstrap": 500},
     "fd-domain": {"bootstrap": 100},
     "frd": {"images": 48},
     "mia-white-box": {"members": 512, "bootstrap": 300},
