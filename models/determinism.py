@@ -10,8 +10,11 @@ def settle(threads: int = THREADS) -> None:
     """Makes torch deterministic in this process: thread count, algorithms, and cuBLAS' workspaces."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
+    # numpy's own algebra too: several gates side by side would fight over the cores, and sums would depend on their number.
+    threadpool_limits(threads, user_api="blas")
     torch.use_deterministic_algorithms(True)
     # It would fill all new memory with NaN, a guard against reading what was never written that makes a step twice as long.
     torch.utils.deterministic.fill_uninitialized_memory = False
