@@ -79,7 +79,9 @@ def test_three_attackers_stand_in_one_table(pages):
     for kind in ("mia-white-box", "mia-query", "mia-release"):
         evidence = graph["gates"][PLACE[kind]]["evidence"]
         at = f"/gates/{PLACE[kind]}/evidence"
-        cells = [f"{at}/attacks/{row}/{field}" for row in range(len(evidence["attacks"])) for field in ("auc", "tpr_at_1_fpr")]
+        # mia-release has 160 patients of two images, too few for a rate of 1 %.
+        fields = ("auc",) if kind == "mia-release" else ("auc", "tpr_at_1_fpr")
+        cells = [f"{at}/attacks/{row}/{field}" for row in range(len(evidence["attacks"])) for field in fields]
         cells += [f"{at}/claims/0/{field}" for field in ("measured", "null", "value", "interval/0", "threshold", "n")]
         table = re.search(r'<table class="attackers">.*?</table>', pages["public/report.html"], re.DOTALL)[0]
         assert not [cell for cell in [*cells, f"{at}/worst_class/auc"] if f'data-at="{cell}"' not in table]
@@ -93,8 +95,10 @@ def test_three_attackers_stand_in_one_table(pages):
 def test_a_claim_below_the_n_that_it_needs_says_insufficient(pages):
     """2995 non-members for 0.1 %: (1 - 0.001)^2995 < 0.05."""
     for page in ("internal.html", "public/report.html"):
-        assert section(pages[page], "attackers").count("INSUFFICIENT (needs 2 995, has 320)") == 3
-        assert section(pages[page], "gates").count("INSUFFICIENT (needs 2 995, has 320)") == 3
+        for where in ("attackers", "gates"):
+            said = section(pages[page], where)
+            assert said.count("INSUFFICIENT (needs 2 995, has 320)") == 2
+            assert said.count("INSUFFICIENT (needs 2 995, has 160)") == 1
 
 
 def test_an_attacker_that_could_not_be_judged_says_why(workspace):
