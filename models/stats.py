@@ -1,30 +1,13 @@
-"""Curves, rates and intervals of a membership attack, and bootstraps by patient.
+"""ROC curves, percentile intervals, and bootstraps by patient.
 
 Scores: the higher, the more like a member.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 Interval = tuple[float, float]
-
-
-def auc(members: np.ndarray, non_members: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a member outscores a non-member, ties counted half (Mann-Whitney U / (n m))."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([members, non_members]))
-    n, m = len(members), len(non_members)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
-
-
-def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> float:
-    """Share of members above the lowest threshold that no more than `fpr` of the non-members exceed (Carlini et al. 2022,
-    arXiv:2112.03570, section IV): never interpolated, so never flattering."""
-    allowed = int(np.floor(fpr * len(non_members)))
-    threshold = np.sort(non_members)[::-1][allowed] if allowed < len(non_members) else -np.inf
-    return float((members > threshold).mean())
 
 
 def roc(members: np.ndarray, non_members: np.ndarray, points: int = 101) -> list[list[float]]:
@@ -59,15 +42,3 @@ def resample(groups: list[np.ndarray], random: np.random.Generator) -> np.ndarra
     if all(len(rows) == 1 for rows in groups):
         return np.concatenate(groups)[random.integers(len(groups), size=len(groups))]
     return np.concatenate([groups[chosen] for chosen in random.integers(len(groups), size=len(groups))])
-
-
-def bootstrap_two(
-    statistic: Callable[[np.ndarray, np.ndarray], float],
-    groups_a: list[np.ndarray],
-    groups_b: list[np.ndarray],
-    draws: int,
-    seed: int,
-) -> np.ndarray:
-    """`draws` values of a statistic of row indices into two samples, both resampled by group."""
-    random = np.random.default_rng(seed)
-    return np.array([statistic(resample(groups_a, random), resample(groups_b, random)) for _ in range(draws)])

@@ -13,9 +13,9 @@ from tasks.gates._attack import AttackConfig, Candidates, Trial
 LABELS = ["normal", "pneumonia"]
 
 PANEL = {
-    "mia-white-box": (0.15, True),
-    "mia-query": (0.15, True),
-    "mia-release": (0.15, True),
+    "mia-white-box": (0.1, True),
+    "mia-query": (0.1, True),
+    "mia-release": (0.1, True),
     "utility": (-0.05, True),
     "fd-domain": (0.5, True),
     "frd": (0.5, True),
@@ -140,10 +140,10 @@ def attack(attacker: str, names: tuple[str, ...], per_patient: bool = False) -> 
         labels = np.arange(n, dtype=np.int64) % 2
         return Images(rng.integers(0, 256, (n, 8, 8, 1), dtype=np.uint8), labels, patients, patients, LABELS)
 
-    config = AttackConfig(threshold=0.15, bootstrap=100)
+    config = AttackConfig(threshold=0.1, bootstrap=100)
     real = RealImages(train=images(400, "train"), holdout=images(320, "holdout"), test=images(20, "test"))
     candidates = Candidates.of(real, config)
-    scores = {name: rng.normal(0, 1, 720) + 0.1 * candidates.is_member for name in names}
+    scores = {name: rng.normal(0, 1, 720) for name in names}
     return Trial(candidates, scores, config).finding(attacker)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from models.generators import Shape
 from models.generators.ddpm import Config, Plugin
-from models.stats import auc
+from models.membership import Ranked
 from schema.errors import IntegrityError
 from schema.images import Images, RealImages
 from schema.verdict import Status
@@ -87,4 +87,4 @@ def test_noise_is_the_same_for_all_whatever_their_order(overfitted):
     generator, _ = weights.open_model(overfitted)
     same = np.repeat(REAL.test.pixels[:1], 400, axis=0)
     losses = generator.losses(same, np.zeros(400, dtype=np.int64), [20], seed=0)[:, 0]
-    assert auc(losses[:200], losses[200:]) == pytest.approx(0.5, abs=0.09)
+    assert Ranked(losses[:200], losses[200:]).auc() == pytest.approx(0.5, abs=0.09)
