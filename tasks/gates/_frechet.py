@@ -71,6 +71,19 @@ def moved_interval(draws: Sequence[float] | np.ndarray, estimate: float) -> tupl
     return estimate - half, estimate + half
 
 
+def excess_finding(found: dict, test: int, unit: str, reason: str, evidence: dict) -> Finding:
+    """What `compare` found against `test` real test images, as a finding with more evidence."""
+    return Finding(
+        value=found["excess"],
+        interval=found["interval"],
+        null=found["null"],
+        n={"synthetic": found["n"], "holdout": found["n"], "test": test},
+        unit=unit,
+        reason=reason,
+        evidence={"distance": found["distance"], "null_distance": found["null"].value, **evidence},
+    )
+
+
 def drawn(images: Images, most: int, seed: list[int]) -> Images:
     """All of the images, or `most` of them drawn by the seed, in their order."""
     order = np.random.default_rng(seed).permutation(len(images))

@@ -79,7 +79,7 @@ class Plugin(Gate):
     def _finding(self, sets: list[np.ndarray], varies: np.ndarray, real) -> Finding:
         """From features N x D of synthetic, holdout and test images, and which of them vary among the test images."""
         from models.manifold import polynomial_kernel
-        from tasks.gates._frechet import Sample, compare
+        from tasks.gates._frechet import Sample, compare, excess_finding
         from tasks.gates._manifold import kernel_distances, kernel_evidence, neighbour_evidence, sampled
         from tasks.progress import ticking
 
@@ -98,21 +98,17 @@ class Plugin(Gate):
             ticker.update()
         low, high = found["interval"]
         below = near["coverage_shortfall"]
-        return Finding(
-            value=found["excess"],
-            interval=found["interval"],
-            null=found["null"],
-            n={"synthetic": found["n"], "holdout": found["n"], "test": len(test)},
-            unit=UNIT,
-            reason=(
+        return excess_finding(
+            found,
+            len(test),
+            UNIT,
+            (
                 f"Synthetic images lie {found['distance']:.3f} from real ones where real ones lie {found['null'].value:.3f} from one "
                 f"another: an excess of {found['excess']:.3f} ({low:.3f} to {high:.3f}), at most {self.config.threshold:g} being allowed. "
                 f"They cover {near['coverage']:.1%} of the real images where other real images cover {near['null_coverage']:.1%}: "
                 f"{abs(below):.1%} {'more' if below < 0 else 'less'}, at most {self.config.coverage_threshold:.0%} less being allowed."
             ),
-            evidence={
-                "distance": found["distance"],
-                "null_distance": found["null"].value,
+            {
                 "features": int(varies.sum()),
                 "network": f"SmallCNN trained for {self.config.steps} steps on {len(real.train)} real training images",
                 **kernel_evidence("kernel_distance", kernel),

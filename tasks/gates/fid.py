@@ -94,7 +94,7 @@ class Plugin(Gate):
         """From features N x 2048 of synthetic, holdout and test images."""
         from models.frechet import distance_at_infinity, feature_distance
         from models.manifold import polynomial_kernel
-        from tasks.gates._frechet import Sample, compare
+        from tasks.gates._frechet import Sample, compare, excess_finding
         from tasks.gates._manifold import kernel_distances, kernel_evidence, neighbour_evidence, sampled
         from tasks.progress import ticking
 
@@ -120,20 +120,16 @@ class Plugin(Gate):
             infinity = [distance_at_infinity(of.features, test.features, self.config.infinity_points, seed) for of in (synthetic, holdout)]
             ticker.update()
         low, high = found["interval"]
-        return Finding(
-            value=found["excess"],
-            interval=found["interval"],
-            null=found["null"],
-            n={"synthetic": found["n"], "holdout": found["n"], "test": len(test)},
-            unit=UNIT,
-            reason=(
+        return excess_finding(
+            found,
+            len(test),
+            UNIT,
+            (
                 f"FID {found['distance']:.2f} where real images have {found['null'].value:.2f} among themselves: an excess of "
                 f"{found['excess']:.2f} ({low:.2f} to {high:.2f}), at most {self.config.threshold:g} being allowed."
             ),
-            evidence={
+            {
                 "fid": feature_distance(synthetic.features, test.features),
-                "distance": found["distance"],
-                "null_distance": found["null"].value,
                 "fid_infinity": infinity[0],
                 "null_fid_infinity": infinity[1],
                 **evidence,

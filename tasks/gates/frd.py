@@ -56,7 +56,7 @@ class Plugin(Gate):
 
     def _finding(self, features: list[np.ndarray], names: list[str], sets: list[Images], undefined: int) -> Finding:
         """From scaled features N x D of synthetic, holdout and test images."""
-        from tasks.gates._frechet import Sample, compare
+        from tasks.gates._frechet import Sample, compare, excess_finding
         from tasks.gates._manifold import neighbour_evidence
 
         synthetic, holdout, test = (Sample(of, images.patients) for of, images in zip(features, sets, strict=True))
@@ -65,20 +65,16 @@ class Plugin(Gate):
         apart = synthetic.features.mean(axis=0) - test.features.mean(axis=0)
         furthest = sorted(range(len(names)), key=lambda column: (-abs(apart[column]), names[column]))[:5]
         low, high = found["interval"]
-        return Finding(
-            value=found["excess"],
-            interval=found["interval"],
-            null=found["null"],
-            n={"synthetic": found["n"], "holdout": found["n"], "test": len(test)},
-            unit=UNIT,
-            reason=(
+        return excess_finding(
+            found,
+            len(test),
+            UNIT,
+            (
                 f"On {len(names)} radiomics features synthetic images lie {found['distance']:.3f} from real ones where real ones lie "
                 f"{found['null'].value:.3f} from one another: an excess of {found['excess']:.3f} ({low:.3f} to {high:.3f}), "
                 f"at most {self.config.threshold:g} being allowed."
             ),
-            evidence={
-                "distance": found["distance"],
-                "null_distance": found["null"].value,
+            {
                 "features": len(names),
                 "furthest_features": {names[column]: float(apart[column]) for column in furthest},
                 "images_without_a_feature": undefined,
