@@ -87,7 +87,7 @@ def _plain_png(data: bytes) -> np.ndarray | None:
 
 
 _DEPTH_AND_COLOUR_TYPE = {(8, 0), (16, 0), (8, 2)}
-_BESIDE_THE_PIXELS = {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"tIME", b"tEXt"}
+_HARMLESS = {b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"tIME"}
 _MAY_TURN_THE_IMAGE = (b"exif\0", b"xmp\0", b"XML:com.adobe.xmp\0", b"Raw profile type ")
 """Keywords of tEXt in which Pillow finds an EXIF orientation."""
 
@@ -106,11 +106,12 @@ def _is_plain(data: bytes) -> bool:
         if len(data) < end + 4 or zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
             return False
         if kind == b"IHDR":
-            if length != 13 or (data[at + 16], data[at + 17]) not in _DEPTH_AND_COLOUR_TYPE:
-                return False
-        elif kind == b"tEXt" and data.startswith(_MAY_TURN_THE_IMAGE, at + 8, end):
-            return False
-        elif kind not in (b"IDAT", b"IEND") and kind not in _BESIDE_THE_PIXELS:
+            plain = length == 13 and (data[at + 16], data[at + 17]) in _DEPTH_AND_COLOUR_TYPE
+        elif kind == b"tEXt":
+            plain = not data.startswith(_MAY_TURN_THE_IMAGE, at + 8, end)
+        else:
+            plain = kind in _HARMLESS
+        if not plain:
             return False
         at = end + 4
     return True
