@@ -1,5 +1,6 @@
-"""An image file of any common kind as the uint8 pixels of a Record, or the reason why not, in words that can be counted."""
+"""An image of any common file format as the uint8 pixels of a Record, or the reason why not, in words that can be counted."""
 
+import io
 import struct
 import warnings
 import zlib
@@ -22,8 +23,8 @@ class Unreadable(Exception):
     """This one image cannot be used. The message is a category, the same for every image with the fault: it names no file."""
 
 
-def decode(path: Path) -> np.ndarray:
-    """uint8 pixels, H x W (grey) or H x W x 3 (RGB), upright as the EXIF orientation says. Raises Unreadable.
+def decode(source: Path | bytes) -> np.ndarray:
+    """uint8 pixels, H x W (grey) or H x W x 3 (RGB), upright as the EXIF orientation says, of a file or its bytes. Raises Unreadable.
 
     16-bit grey is scaled over its full range, v / 257 rounded. Transparent pixels are laid over black. CMYK and palettes
     become RGB. Colour profiles are not applied.
@@ -33,7 +34,7 @@ def decode(path: Path) -> np.ndarray:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _pixels(path)
+            return _pixels(source if isinstance(source, bytes) else source.read_bytes())
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise Unreadable("decompression bomb") from None
         except FileNotFoundError:
@@ -42,16 +43,15 @@ def decode(path: Path) -> np.ndarray:
             raise Unreadable(_category(error)) from None
 
 
-def _pixels(path: Path) -> np.ndarray:
-    with path.open("rb") as stream:
-        if not stream.read(1):
-            raise Unreadable("zero-byte file")
-        with Image.open(stream, formats=FORMATS) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise Unreadable("several frames")
-            # Pillow opens a 16-bit PGM as 32-bit numbers in the range of 16 bits.
-            wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
-            return _to_uint8(ImageOps.exif_transpose(image), wide)
+def _pixels(data: bytes) -> np.ndarray:
+    if not data:
+        raise Unreadable("zero-byte file")
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise Unreadable("several frames")
+        # Pillow opens a 16-bit PGM as 32-bit numbers in the range of 16 bits.
+        wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+        return _to_uint8(ImageOps.exif_transpose(image), wide)
 
 
 def _to_uint8(image: Image.Image, wide: bool) -> np.ndarray:

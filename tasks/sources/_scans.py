@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -76,7 +76,8 @@ class ScansConfig(Section):
         for key, names, known in (("masks", self.masks, further), ("windows", self.windows, set(self.images) - set(self.masks))):
             strange = [name for name in names if name not in known]
             if strange:
-                raise ValueError(f"{key} names {strange[0]!r}{nearest(strange[0], known)}; there can be: {', '.join(sorted(known)) or 'none'}")
+                there = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"{key} names {strange[0]!r}{nearest(strange[0], known)}; there can be: {there}")
         return self
 
     @model_validator(mode="after")
@@ -149,7 +150,13 @@ class Scans(Source):
         """The scans by path, then rows of the CSV without one, then volumes that no pattern names."""
         rows = dict(self._rows)
         for scan in self._scans:
-            facts = {"patient": scan.patient, "label": self.config.label, "fault": self._fault(scan), "names": list(scan.paths), "cells": {}}
+            facts = {
+                "patient": scan.patient,
+                "label": self.config.label,
+                "fault": self._fault(scan),
+                "names": list(scan.paths),
+                "cells": {},
+            }
             if self._csv:
                 key = next((key for key in _keys(scan) if key in self._rows), None)
                 rows.pop(key, None)
@@ -320,8 +327,8 @@ class Scans(Source):
                 raise table.fault(f"rows {rows[name][0]} and {number} are of one scan: keep one of them")
             if word and self.config.classes is not None:
                 if word not in self.config.classes:
-                    near = nearest(word, self.config.classes)
-                    raise table.fault(f"row {number}: the label {word!r} is not in ingest.source.classes{near}: add it")
+                    known = ", ".join(self.config.classes)
+                    raise table.fault(f"row {number}: the label is not in ingest.source.classes ({known}): add it")
                 word = self.config.classes[word]
             others = {column: cells[at].strip() for at, column in enumerate(table.header) if column and at not in (key, label)}
             rows[name] = (number, word or None, others)

@@ -96,7 +96,8 @@ def _completed(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check_size(shape: tuple[int, ...], size: int, available: int, packed: bool) -> None:
-    """Raises Unreadable for a shape that is not to be allocated. `size`: bytes that it needs; `available`: bytes on disk; `packed`: deflated.
+    """Raises Unreadable for a shape that is not to be allocated. `size`: bytes that it needs; `available`: bytes on disk, deflated if
+    `packed`.
 
     Python's integers do not overflow, whatever a header says.
     """

@@ -46,9 +46,12 @@ SYNONYMS = {
 }
 
 FIELDS = frozenset(
-    [*SYNONYMS.values(), "ObjectType", "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "ElementNumberOfChannels"]
-    + ["BinaryData", "CompressedData", "HeaderSize", "ElementDataFile"]
-    + ["ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"]
+    [
+        *SYNONYMS.values(),
+        *("ObjectType", "NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "ElementSpacing", "ElementSize"),
+        *("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"),
+        *("BinaryData", "CompressedData", "HeaderSize", "ElementDataFile"),
+    ]
 )
 
 LINE = re.compile(r"([\w| -]*\w)\s*=\s*(.*)", re.ASCII)

@@ -94,7 +94,7 @@ def _shape(header: "Nifti1Header") -> tuple[tuple[int, ...], int]:
     dims: list[int] = [int(length) for length in header["dim"]]
     if not 1 <= dims[0] <= 7:
         raise Unreadable("broken header")
-    shape = (dims[1 : dims[0] + 1] + [1, 1, 1])[: max(3, dims[0])]
+    shape = [*dims[1 : dims[0] + 1], 1, 1, 1][: max(3, dims[0])]
     if min(shape) < 1:
         raise Unreadable("broken header")
     if any(length > 1 for length in shape[4:]):
