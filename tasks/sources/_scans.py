@@ -6,110 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
-from pydantic import ConfigDict, Field, model_validator
-
 from schema.errors import SynthmillError, UsageError
-from schema.params import Section, nearest
 from schema.record import Record, Rejected
-from schema.settings import data_root
 from tasks.sources import Source, Unit, resolve
 from tasks.sources._decode import Unreadable
-from tasks.sources._files import below, literals, translate, wildcards
-from tasks.sources._table import Table
-from tasks.sources._volume import Axis, Grid, Volume, Window, check_mask, limits, to_uint8
+from tasks.sources._folder import Folder, open_folder
+from tasks.sources._glob import literals, translate
+from tasks.sources._labels import NO_CLASS, Labels
+from tasks.sources._table import Table, find_csv
+from tasks.sources._volume import Grid, Volume, check_mask, limits, to_uint8
 
 UNMATCHED = "in no pattern of images"
 UNNAMED = "not in the csv"
-ASKED = {UNMATCHED, UNNAMED}
-"""Reasons that are no fault: the patterns and the CSV decide what is in."""
+ASKED = {UNMATCHED, UNNAMED, NO_CLASS}
+"""Reasons that are no fault: the patterns and the CSV decide what is in, and `other: ignore` asks for the last."""
 
 FAINT = 25
 """A pixel of at most this is dark: a tenth of the window."""
-
-
-class Slices(Section):
-    """Which slices of a volume. Shares count from the feet, the back or the patient's left; a slice stands where its middle is."""
-
-    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
-    start: float = Field(default=0.0, ge=0, le=1, alias="from", description="share of the volume's extent where they start")
-    to: float = Field(default=1.0, ge=0, le=1, description="share of the extent where they end")
-    every: int = Field(default=1, ge=1, description="of those, every so many")
-    skip_empty: float = Field(
-        default=0.0, ge=0, le=1, description="slices with a smaller share of pixels above a tenth of the window are left out"
-    )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.start < self.to:
-            raise ValueError(f"from ({self.start:g}) must be less than to ({self.to:g})")
-        return self
-
-    def chosen(self, count: int) -> list[int]:
-        inside = [index for index in range(count) if self.start <= (index + 0.5) / count <= self.to]
-        return inside[:: self.every]
-
-
-class ScansConfig(Section):
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-    folder: str = Field(description="where the volumes are; relative to SYNTHMILL_DATA, or absolute")
-    images: dict[str, str] = Field(min_length=1, description="name: pattern of paths below `folder`; `image` is the main one")
-    masks: list[str] = Field(default=[], description="those of `images` whose values are names: nearest voxel, no window")
-    patient: str | None = Field(default=None, description="regular expression on the path with a group `patient`, or one patient's name")
-    label: str = Field(description="label of every slice; with `csv`, its column of labels")
-    csv: str | None = Field(default=None, description="a table of labels, relative to `folder` or to SYNTHMILL_DATA, or absolute")
-    csv_key: str = Field(default="patient", description="the table's column of patients, file names or paths of main volumes")
-    classes: dict[str, str] | None = Field(default=None, min_length=1, description="word of the table: label")
-    axis: Axis = Field(default="axial", description="the direction of the slices")
-    slices: Slices = Slices()
-    window: Window = Field(default=Window(percentiles=(1, 99)), description="intensities that become 0 and 255")
-    windows: dict[str, Window] = Field(default={}, description="the same for one of `images` by name")
-    overlap: float = Field(default=0.5, gt=0, le=1, description="share of a slice that every further image must cover; masks need not")
-
-    @model_validator(mode="after")
-    def _names_are_of_images(self) -> Self:
-        if "image" not in self.images:
-            raise ValueError(f"images has no `image`, the main one; it has: {', '.join(self.images)}")
-        further = [name for name in self.images if name != "image"]
-        for key, names, known in (("masks", self.masks, further), ("windows", self.windows, set(self.images) - set(self.masks))):
-            strange = [name for name in names if name not in known]
-            if strange:
-                there = ", ".join(sorted(known)) or "none"
-                raise ValueError(f"{key} names {strange[0]!r}{nearest(strange[0], known)}; there can be: {there}")
-        return self
-
-    @model_validator(mode="after")
-    def _patterns_can_pair(self) -> Self:
-        for name, pattern in self.images.items():
-            if pattern.startswith("/") or ".." in pattern.split("/"):
-                raise ValueError(f"images.{name}: {pattern!r} climbs out of the folder: write a pattern of paths below it")
-            try:
-                translate(pattern)
-            except re.error as error:
-                raise ValueError(f"images.{name}: {pattern!r} is no pattern ({error})") from None
-        counts = {name: len(wildcards(pattern)) for name, pattern in self.images.items()}
-        if not self.regular and len(set(counts.values())) > 1:
-            raise ValueError("its patterns have different numbers of wildcards: write `patient` with a group for all that pairs them")
-        return self
-
-    @model_validator(mode="after")
-    def _patient_is_named(self) -> Self:
-        if self.patient is None or not self.regular:
-            return self
-        try:
-            groups = re.compile(self.patient).groupindex
-        except re.error as error:
-            raise ValueError(f"patient is no regular expression: {error}") from None
-        if "patient" not in groups:
-            raise ValueError("patient has no group of that name: write it as (?P<patient>...)")
-        return self
-
-    @property
-    def regular(self) -> bool:
-        """Whether `patient` is a regular expression rather than a name."""
-        return self.patient is not None and any(character in r"\.^$*+?{}[]|()" for character in self.patient)
 
 
 @dataclass
@@ -122,6 +38,16 @@ class Scan:
     @property
     def id(self) -> str:
         return self.paths.get("image") or next(iter(self.paths.values()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the CSV says of a scan: a label, or the fault for which it has none."""
+
+    number: int
+    label: str | None
+    fault: str | None
+    attributes: dict[str, str | None]
 
 
 class Scans(Source):
@@ -141,35 +67,34 @@ class Scans(Source):
 
     def files(self) -> list[Path]:
         """The volumes, those that no pattern names included, and the CSV. Raises SynthmillError for what makes the source unusable."""
-        return sorted({file for unit in self.units() for file in unit.files} | ({self._csv} if self._csv else set()))
+        return sorted({file for unit in self.units() for file in unit.files} | ({self._csv} if self.config.csv else set()))
 
     def labels(self) -> set[str]:
-        return {label for _, label, _ in self._rows.values() if label} if self._csv else {self.config.label}
+        return {row.label for row in self._rows.values() if row.label} if self.config.csv else {self.config.label}
 
     def units(self) -> Iterator[Unit]:
         """The scans by path, then rows of the CSV without one, then volumes that no pattern names."""
-        rows = dict(self._rows)
+        unused = dict(self._rows)
         for scan in self._scans:
-            facts = {
-                "patient": scan.patient,
-                "label": self.config.label,
-                "fault": self._fault(scan),
-                "names": list(scan.paths),
-                "cells": {},
-            }
-            if self._csv:
+            row = Row(0, self.config.label, None, {})
+            if self.config.csv:
                 key = next((key for key in _keys(scan) if key in self._rows), None)
-                rows.pop(key, None)
-                _, facts["label"], facts["cells"] = self._rows.get(key, (0, None, {}))
-                facts["fault"] = facts["fault"] or (UNNAMED if key is None else None if facts["label"] else "no label")
-            files = [self._found[path] for path in scan.paths.values()]
-            yield Unit(scan.id, tuple(dict.fromkeys(files + [more for file in files for more in self.companions(file)])), facts)
-        for number, _, _ in rows.values():
-            yield Unit(f"row {number} of the csv", (), {"fault": "missing file"})
+                row = self._rows.get(key, Row(0, None, UNNAMED, {}))
+                unused.pop(key, None)
+            fault = self._fault(scan) or row.fault
+            files = [self._folder.files[path] for path in scan.paths.values()]
+            more = [file for path in files for file in self.companions(path) if file in self._readable]
+            said = {"patient": scan.patient, "label": row.label, "attributes": row.attributes}
+            yield Unit(scan.id, tuple(dict.fromkeys(files + more)), {"fault": fault, "names": list(scan.paths), **said})
+        for row in unused.values():
+            yield Unit(f"row {row.number} of the csv", (), {"fault": "missing file"})
         matched = {path for scan in self._scans for path in scan.paths.values()}
-        for path, file in self._found.items():
+        for path, file in self._folder.files.items():
             if path.lower().endswith(self.suffixes) and path not in matched:
                 yield Unit(path, (file,), {"fault": UNMATCHED})
+        for path, why in sorted(self._folder.refused.items()):
+            if path.lower().endswith((*self.suffixes, "/")):
+                yield Unit(path, (), {"fault": why})
 
     def read(self, unit: Unit) -> Iterator[Record | Rejected]:
         """The volumes of one scan are in memory, as stored, and one slice of each."""
@@ -185,7 +110,7 @@ class Scans(Source):
             windows = {name: self._limits(name, volume) for name, volume in volumes.items()}
             for name, volume in volumes.items():
                 if not grid.meets(volume):
-                    raise Unreadable(f"{name}: no overlap with the main volume")
+                    raise Unreadable(f"{name} volume: no overlap with the main one")
         except Unreadable as error:
             yield Rejected(unit.key, str(error))
             return
@@ -208,7 +133,7 @@ class Scans(Source):
                 return Rejected(id, "empty slice", asked=True)
         own = {"slice": index, "extent_share": (index + 0.5) / grid.count}
         main = images.pop("image")
-        return Record(id, unit.facts["patient"], main, unit.facts["label"], images=images, attributes={**own, **unit.facts["cells"]})
+        return Record(id, unit.facts["patient"], main, unit.facts["label"], images=images, attributes={**own, **unit.facts["attributes"]})
 
     def _load(self, name: str, path: Path, files: tuple[Path, ...]) -> Volume:
         try:
@@ -217,7 +142,7 @@ class Scans(Source):
                 check_mask(volume)
             return volume
         except Unreadable as error:
-            raise error if name == "image" else Unreadable(f"{name}: {error}") from None
+            raise error if name == "image" else Unreadable(f"{name} volume: {error}") from None
 
     def _limits(self, name: str, volume: Volume) -> tuple[float, float] | None:
         if name in self.config.masks:
@@ -231,21 +156,18 @@ class Scans(Source):
         return f"no {missing[0]} volume" if missing else None
 
     @cached_property
-    def _folder(self) -> Path:
-        folder = resolve(self.config.folder)
-        if not folder.is_dir():
-            raise SynthmillError(f"the folder {self.config.folder!r} is not there: mend ingest.source.folder or SYNTHMILL_DATA")
-        return folder
+    def _folder(self) -> Folder:
+        return open_folder(resolve(self.config.folder), self.config.folder)
 
     @cached_property
-    def _found(self) -> dict[str, Path]:
-        return below(self._folder)
+    def _readable(self) -> set[Path]:
+        return set(self._folder.files.values())
 
     @cached_property
     def _scans(self) -> list[Scan]:
         """All files that a pattern names, those that belong together together. Raises SynthmillError where that is ambiguous."""
         scans: dict[tuple, Scan] = {}
-        for path in self._found:
+        for path in self._folder.files:
             name, parts = self._named(path)
             if name is None:
                 continue
@@ -300,38 +222,27 @@ class Scans(Source):
         return parts, words[0] if words else path
 
     @cached_property
-    def _csv(self) -> Path | None:
-        name = self.config.csv
-        if name is None:
-            return None
-        if ".." in Path(name).parts:
-            raise UsageError(f"{name!r} climbs out of its folder: write ingest.source.csv as a path inside it, or an absolute one")
-        for base in (self._folder, data_root()):
-            if base is not None and (base / name).is_file():
-                return base / name
-        raise SynthmillError(f"the csv {name!r} is neither in {self.config.folder!r} nor in SYNTHMILL_DATA: mend ingest.source.csv")
+    def _csv(self) -> Path:
+        return find_csv(self.config.csv, self._folder.top, self.config.folder)
 
     @cached_property
-    def _rows(self) -> dict[str, tuple[int, str | None, dict[str, str]]]:
-        """Number, label and the other cells of each row of the CSV by its key. Raises SynthmillError for what nobody declared."""
-        if self._csv is None:
+    def _rows(self) -> dict[str, Row]:
+        """The rows of the CSV by what they call a scan. Raises SynthmillError for what nobody declared."""
+        if self.config.csv is None:
             return {}
         table = Table(self._csv, self.config.csv)
-        key, label = table.column(self.config.csv_key, "ingest.source.csv_key"), table.column(self.config.label, "ingest.source.label")
-        rows: dict[str, tuple[int, str | None, dict[str, str]]] = {}
+        key, at = table.column(self.config.csv_key, "ingest.source.csv_key"), table.column(self.config.label, "ingest.source.label")
+        labels = Labels(self.config.classes, self.config.other == "ignore", (), False, f"column {self.config.label!r}", table.fault)
+        rows: dict[str, Row] = {}
         for number, cells in table.rows:
-            name, word = cells[key].strip(), cells[label].strip()
+            name = cells[key]
             if not name:
                 raise table.fault(f"row {number} names no patient or file: fill it in or take the row out")
             if name in rows:
-                raise table.fault(f"rows {rows[name][0]} and {number} are of one scan: keep one of them")
-            if word and self.config.classes is not None:
-                if word not in self.config.classes:
-                    known = ", ".join(self.config.classes)
-                    raise table.fault(f"row {number}: the label is not in ingest.source.classes ({known}): add it")
-                word = self.config.classes[word]
-            others = {column: cells[at].strip() for at, column in enumerate(table.header) if column and at not in (key, label)}
-            rows[name] = (number, word or None, others)
+                raise table.fault(f"rows {rows[name].number} and {number} are of one scan: keep one of them")
+            label, fault = labels.of([cells[at]], f"row {number}")
+            said = {column: cells[index] or None for index, column in enumerate(table.header) if column and index != key}
+            rows[name] = Row(number, label, fault, said)
         return rows
 
 

@@ -16,7 +16,8 @@ from typing import IO, Literal
 import numpy as np
 
 from tasks.sources._decode import Unreadable
-from tasks.sources._scans import Scans, ScansConfig
+from tasks.sources._scans import Scans
+from tasks.sources._scans_config import ScansConfig
 from tasks.sources._volume import Volume, check_size, fill, place
 
 MAX_HEADER = 2**16

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from tasks.sources._decode import Unreadable
-from tasks.sources._scans import Scans, ScansConfig
+from tasks.sources._scans import Scans
+from tasks.sources._scans_config import ScansConfig
 from tasks.sources._volume import Volume, check_size, fill, place
 
 if TYPE_CHECKING:

@@ -4,30 +4,30 @@ Reads the layout of Hugging Face datasets (an image column of struct<bytes, path
 synthmill's own releases too, and plain columns of image bytes. Paths in the rows are never followed, and nothing is unpickled.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time
-from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from schema.digest import sha256_pixels
 from schema.errors import SynthmillError
 from schema.params import Section, nearest
 from schema.record import Record, Rejected
 from tasks.sources import Source, Unit, resolve
+from tasks.sources._arrow import class_names, is_image, is_plain, is_word, reader
 from tasks.sources._decode import Unreadable, decode
-from tasks.sources._files import below, translate
-from tasks.sources.image_folder import SPLIT_WORDS
+from tasks.sources._folder import open_folder
+from tasks.sources._further import as_large, check_names
+from tasks.sources._glob import translate
+from tasks.sources._labels import ASKED, Labels
+from tasks.sources._rows import SPLIT_WORDS
 
 BATCH = 32
 """Rows that are decoded from the file at one go."""
@@ -49,15 +49,16 @@ class Plugin(Source):
         image: str = Field(default="image", description="column of the images")
         images: dict[str, str] = Field(default={}, description="name: column of a further image of the same height and width")
         label: str = Field(default="label", description="column of the labels: class indices with names, words, or whole numbers")
-        classes: dict[str, str] | None = Field(default=None, min_length=1, description="word of that column: label")
+        classes: dict[str, str] | None = Field(default=None, min_length=1, description="word of that column: label; '*': any other")
+        other: Literal["refuse", "ignore"] = Field(default="refuse", description="what becomes of words that `classes` lacks")
         patient: str | None = Field(default=None, description="column of what must not straddle splits; without one, equal pixels")
         split: str | None = Field(default=None, description="column of the split; without one, the files' names if all begin with a split")
 
-        @model_validator(mode="after")
-        def _names_are_free(self) -> Self:
-            if "image" in self.images:
-                raise ValueError("images names the main image again: `image` is its key")
-            return self
+        @field_validator("images")
+        @classmethod
+        def _images_have_names(cls, images: dict[str, str]) -> dict[str, str]:
+            check_names(images)
+            return images
 
     def files(self) -> list[Path]:
         """Every file that the pattern names, its columns checked. Raises SynthmillError for one at fault."""
@@ -70,12 +71,15 @@ class Plugin(Source):
         labels = set()
         for path, file in self._found.items():
             with self._reading(path, file) as parquet:
-                name = self._namer(path, parquet.schema_arrow)
-                first = 0
-                for group, rows in enumerate(self._rows_of(path)):
-                    cells = parquet.read_row_group(group, columns=[self.config.label]).column(0)
-                    labels |= {name(word.as_py(), first + pc.index(cells, word).as_py()) for word in pc.unique(cells)}
-                    first += rows
+                label = self._labeller(path, parquet.schema_arrow)
+                row = 0
+                seen = set()
+                for batch in parquet.iter_batches(columns=[self.config.label]):
+                    for cell in batch.column(0).to_pylist():
+                        if cell not in seen:
+                            labels.add(label(cell, row)[0])
+                            seen.add(cell)
+                        row += 1
         return labels - {None}
 
     def count(self) -> int:
@@ -95,49 +99,52 @@ class Plugin(Source):
         row = facts["first"]
         with self._reading(facts["path"], unit.files[0]) as parquet:
             schema = parquet.schema_arrow
-            name, others = self._namer(facts["path"], schema), self._others(schema)
-            columns = [*self._named.values(), *others]
+            label, others = self._labeller(facts["path"], schema), self._others(schema)
+            readers = {column: reader(schema, column) for column in [*others, self.config.patient, self.config.split] if column}
+            columns = list(dict.fromkeys([*self._named.values(), *others]))
             for batch in parquet.iter_batches(batch_size=BATCH, row_groups=[facts["group"]], columns=columns):
                 for cells in batch.to_pylist():
                     id = f"{facts['path']}#{row}"
-                    attributes = {column: _plain(cells[column]) for column in others}
+                    word, fault = label(cells[self.config.label], row)
+                    said = {column: read(cells[column]) for column, read in readers.items()}
                     try:
-                        yield self._record(id, cells, name(cells[self.config.label], row), facts["split"], attributes)
+                        if fault:
+                            raise Unreadable(fault)
+                        yield self._record(id, cells, word, said, {column: said[column] for column in others}, facts["split"])
                     except Unreadable as error:
-                        yield Rejected(id, str(error))
+                        yield Rejected(id, str(error), asked=fault in ASKED)
                     row += 1
 
-    def _record(self, id: str, cells: dict[str, Any], label: str | None, split: str | None, attributes: dict[str, Any]) -> Record:
+    def _record(
+        self, id: str, cells: dict[str, Any], label: str, said: dict[str, Any], attributes: dict[str, Any], split: str | None
+    ) -> Record:
         """Raises Unreadable."""
-        if label is None:
-            raise Unreadable("no label")
-        image = _pixels(cells[self.config.image])
+        # Further images must fit the pixels of the first one: then it is read whole.
+        image = _pixels(cells[self.config.image], None if self.config.images else self.at_least)
         images = {}
         for name, column in self.config.images.items():
             try:
-                images[name] = _pixels(cells[column])
+                further = _pixels(cells[column])
             except Unreadable as error:
-                raise Unreadable(f"{name}: {error}") from None
-            if images[name].shape[:2] != image.shape[:2]:
-                raise Unreadable(f"{name}: not of the image's height and width")
+                raise Unreadable(f"{name} image: {error}") from None
+            images[name] = as_large(further, image, name)
         patient = sha256_pixels(image)
         if self.config.patient:
-            patient = str(_plain(cells[self.config.patient]) or "").strip()
+            given = said[self.config.patient]
+            patient = "" if given is None else str(given).strip()
             if not patient:
                 raise Unreadable("no patient")
         if self.config.split:
-            split = SPLIT_WORDS.get(str(cells[self.config.split]).strip().lower())
+            split = SPLIT_WORDS.get(str(said[self.config.split]).strip().lower())
             if split is None:
-                raise Unreadable("no split" if cells[self.config.split] is None else "not a split")
+                raise Unreadable("not a split")
         return Record(id, patient, image, label, split=split, images=images, attributes=attributes)
 
     @cached_property
     def _found(self) -> dict[str, Path]:
-        folder = resolve(self.config.folder)
-        if not folder.is_dir():
-            raise SynthmillError(f"the folder {self.config.folder!r} is not there: mend ingest.source.folder or SYNTHMILL_DATA")
+        folder = open_folder(resolve(self.config.folder), self.config.folder)
         pattern = translate(self.config.files)
-        found = {path: file for path, file in below(folder).items() if pattern.fullmatch(path)}
+        found = {path: file for path, file in folder.files.items() if pattern.fullmatch(path)}
         if not found:
             raise SynthmillError(f"no file below {self.config.folder!r} is named like {self.config.files!r}: mend ingest.source.files")
         return found
@@ -158,9 +165,11 @@ class Plugin(Source):
         return named | {f"ingest.source.images.{name}": column for name, column in self.config.images.items()}
 
     def _others(self, schema: pa.Schema) -> list[str]:
-        """Columns of plain values that have no other use."""
-        named = {*self._named.values(), *(name for name in schema.names if schema.names.count(name) > 1)}
-        return [column.name for column in schema if column.name not in named and _is_plain(column.type)]
+        """Columns of plain values that have no other use, and that of the labels."""
+        used = {column for key, column in self._named.items() if key != "ingest.source.label"}
+        return [
+            column.name for column in schema if column.name not in used and schema.names.count(column.name) == 1 and is_plain(column.type)
+        ]
 
     def _rows_of(self, path: str) -> list[int]:
         """How many rows each row group of a file has. Raises SynthmillError for columns that are not there or of the wrong type."""
@@ -181,35 +190,27 @@ class Plugin(Source):
                 there = "several columns" if column in schema.names else "no column"
                 raise _fault(path, f"{there} {column!r} for {key}{nearest(column, schema.names)}; it has: {', '.join(schema.names)}")
         for column in (self.config.image, *self.config.images.values()):
-            kind = schema.field(column).type
-            inner = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
-            if not _is_bytes(inner):
+            if not is_image(schema.field(column).type):
+                kind = schema.field(column).type
                 raise _fault(path, f"the column {column!r} is {kind}, not image bytes: name one of binary, or struct<bytes, path>")
-        self._namer(path, schema)
+        for column in (self.config.label, self.config.patient, self.config.split):
+            if column and not is_word(schema.field(column).type):
+                kind = schema.field(column).type
+                raise _fault(path, f"the column {column!r} is {kind}, not one word a row: name one of words or whole numbers")
 
-    def _namer(self, path: str, schema: pa.Schema) -> Callable[[Any, int], str | None]:
-        """A function from a cell of the label column and its row, from 0, to the label; None where it has none."""
-        column, classes = self.config.label, self.config.classes
-        kind = _values(schema.field(column).type)
-        if not (pa.types.is_integer(kind) or _is_text(kind) or pa.types.is_boolean(kind)):
-            raise _fault(path, f"the column {column!r} is {kind}, not one label a row: name one of whole numbers or words")
-        names = _class_names(schema, column) if pa.types.is_integer(kind) else None
+    def _labeller(self, path: str, schema: pa.Schema) -> Callable[[Any, int], tuple[str | None, str | None]]:
+        """A function from a cell of the label column and its row, from 0, to the label, or to the reason why there is none."""
+        column = self.config.label
+        labels = Labels(self.config.classes, self.config.other == "ignore", (), False, f"column {column!r}", partial(_fault, path))
+        names, read = class_names(schema, column), reader(schema, column)
 
-        def name(cell: Any, row: int) -> str | None:
-            if cell is None or (names is not None and cell == -1) or not str(cell).strip():  # -1: datasets' word for no label
-                return None
-            word = str(_plain(cell)).strip()
-            if names is not None:
-                if not 0 <= cell < len(names):
-                    raise _fault(path, f"row {row}: the label is none of the {len(names)} that the file's metadata name: save it anew")
-                word = names[cell]
-            if classes is None:
-                return word
-            if word not in classes:
-                raise _fault(path, f"row {row}: the label is not in ingest.source.classes ({', '.join(classes)}): add it")
-            return classes[word]
+        def label(cell: Any, row: int) -> tuple[str | None, str | None]:
+            word = read(cell)
+            if word is None and cell not in (None, -1):
+                raise _fault(path, f"row {row}, column {column!r}: it is none of the {len(names)} classes in the metadata: save it anew")
+            return labels.of([] if word is None else [str(word)], f"row {row}")
 
-        return name
+        return label
 
     @contextmanager
     def _reading(self, path: str, file: Path) -> Iterator[pq.ParquetFile]:
@@ -228,52 +229,10 @@ def _fault(path: str, what: str) -> SynthmillError:
     return SynthmillError(f"{path}: {what}")
 
 
-def _pixels(cell: Any) -> np.ndarray:
+def _pixels(cell: Any, at_least: tuple[int, int] | None = None) -> np.ndarray:
     """The pixels of a cell of images, H x W or H x W x 3. Raises Unreadable."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if data is None:
         outside = isinstance(cell, dict) and cell.get("path")
         raise Unreadable("image outside the file: save the dataset with its images embedded" if outside else "no image")
-    return decode(data)
-
-
-def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """The names of a ClassLabel, as Hugging Face datasets writes them into the Arrow metadata; None where there are none."""
-    try:
-        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
-        names = feature["names"] if feature["_type"] == "ClassLabel" else None
-    except (KeyError, TypeError, ValueError):
-        return None
-    return [str(name) for name in names] if isinstance(names, list) and names else None
-
-
-def _values(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    """Numbers, words, days and lists of words: what an attribute can be."""
-    kind = _values(kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _is_text(_values(kind.value_type))
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)
-    return number or _is_text(kind) or pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind)
-
-
-def _plain(value: Any) -> Any:
-    """str, number, list of str or None."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, date | datetime | time):
-        return value.isoformat()
-    if isinstance(value, list):
-        return [word for word in value if word is not None]
-    return float(value) if isinstance(value, Decimal) else value
+    return decode(data, at_least)

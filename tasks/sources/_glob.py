@@ -1,26 +1,8 @@
-"""What lies below a source's folder, and which of it a pattern such as `*_t1.nii.gz` names."""
+"""Patterns of paths such as `*_t1.nii.gz`."""
 
-import os
 import re
-from pathlib import Path
 
 WILDCARD = re.compile(r"\*\*/|\*|\?|\[!?[^]]+\]")
-
-
-def below(folder: Path) -> dict[str, Path]:
-    """Every file below the folder by its path from there, sorted. Linked folders are followed, each real one once."""
-    found, seen = {}, set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(here) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(here))
-        folders.sort(key=lambda name: (os.path.islink(os.path.join(here, name)), name))
-        base = Path(here).relative_to(folder)
-        for name in names:
-            if os.path.isfile(os.path.join(here, name)):
-                found[(base / name).as_posix()] = Path(here, name)
-    return dict(sorted(found.items()))
 
 
 def wildcards(pattern: str) -> list[str]:
