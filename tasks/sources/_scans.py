@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+
 from schema.errors import SynthmillError, UsageError
 from schema.record import Record, Rejected
 from tasks.sources import Source, Unit, resolve
@@ -23,6 +24,9 @@ UNMATCHED = "in no pattern of images"
 UNNAMED = "not in the csv"
 ASKED = {UNMATCHED, UNNAMED, NO_CLASS}
 """Reasons that are no fault: the patterns and the CSV decide what is in, and `other: ignore` asks for the last."""
+
+PACKED = ".gz"
+"""What the last wildcard of `*_t1.nii*` may stand for tells nothing of the patient."""
 
 FAINT = 25
 """A pixel of at most this is dark: a tenth of the window."""
@@ -194,7 +198,9 @@ class Scans(Source):
         for name, pattern in self._patterns.items():
             match = pattern.fullmatch(path)
             if match:
-                fits.append((literals(self.config.images[name]), name, tuple(part or "" for part in match.groups())))
+                fits.append(
+                    (literals(self.config.images[name]), name, tuple("" if part in (None, PACKED) else part for part in match.groups()))
+                )
         fits.sort(reverse=True)
         if len(fits) > 1 and fits[0][0] == fits[1][0]:
             raise UsageError(f"{path!r} fits images.{fits[1][1]} and images.{fits[0][1]} alike: make the patterns of ingest.source differ")
