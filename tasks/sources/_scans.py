@@ -198,9 +198,8 @@ class Scans(Source):
         for name, pattern in self._patterns.items():
             match = pattern.fullmatch(path)
             if match:
-                fits.append(
-                    (literals(self.config.images[name]), name, tuple("" if part in (None, PACKED) else part for part in match.groups()))
-                )
+                parts = tuple("" if part in (None, PACKED) else part for part in match.groups())
+                fits.append((literals(self.config.images[name]), name, parts))
         fits.sort(reverse=True)
         if len(fits) > 1 and fits[0][0] == fits[1][0]:
             raise UsageError(f"{path!r} fits images.{fits[1][1]} and images.{fits[0][1]} alike: make the patterns of ingest.source differ")

@@ -375,7 +375,7 @@ def test_what_cannot_be_is_refused_at_once(tmp_path, options, message):
 def test_nothing_found_says_what_to_do(tmp_path):
     with pytest.raises(SynthmillError, match=r"no file below .* is named like '\*_t1\.nii\*': mend ingest\.source\.images\.image"):
         source(tmp_path).files()
-    with pytest.raises(SynthmillError, match="is not there: mend ingest.source.folder"):
+    with pytest.raises(SynthmillError, match=r"is not there: mend ingest\.source\.folder"):
         source(tmp_path / "nowhere").files()
 
 
