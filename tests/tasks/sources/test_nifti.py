@@ -242,6 +242,15 @@ def test_a_volume_that_is_cut_anywhere_is_set_aside_and_nothing_else_is_raised(t
         assert len(reasons(source(tmp_path))) == 1, at  # every byte of it is under a checksum
 
 
+def test_no_byte_of_a_header_raises_anything(tmp_path):
+    edited(tmp_path / "a_t1.nii")
+    whole = (tmp_path / "a_t1.nii").read_bytes()
+    for at in range(352):
+        for value in (0, 0x7F, 0x80, 0xFF):
+            (tmp_path / "a_t1.nii").write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            assert list(source(tmp_path).records()), (at, value)
+
+
 @pytest.mark.parametrize(
     ("voxels", "window", "reason"),
     [

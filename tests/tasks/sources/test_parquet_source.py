@@ -152,7 +152,7 @@ def test_a_row_that_cannot_be_used_is_set_aside_and_no_path_is_followed(tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image": "img"}, r"no column 'img' for ingest\.source\.image, did you mean 'image'\?; it has: image, label"),
+        ({"image": "img"}, r"no column 'img' for ingest\.source\.image \(did you mean 'image'\?\); it has: image, label"),
         ({"patient": "who"}, r"no column 'who' for ingest\.source\.patient"),
         ({"image": "label"}, "the column 'label' is string, not image bytes"),
         ({"label": "words"}, "the column 'words' is list<.*>, not one word a row"),
@@ -171,19 +171,18 @@ def test_a_further_image_cannot_be_called_as_the_first(tmp_path):
 
 
 def test_a_damaged_file_is_one_clear_error_whichever_bytes_are_wrong(tmp_path):
-    write(tmp_path / "a.parquet", [{"image": image(), "label": "x"} for _ in range(6)], group=3)
+    write(tmp_path / "a.parquet", [{"image": image(), "label": "x"} for _ in range(4)], group=2)
     whole = (tmp_path / "a.parquet").read_bytes()
-    faults = 0
-    for at in range(0, len(whole), 7):
+    faults = []
+    for at in range(0, len(whole), 11):
         for data in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x2A]) + whole[at + 1 :]):
             (tmp_path / "a.parquet").write_bytes(data)
             try:
                 list(source(tmp_path).records())
             except SynthmillError as error:
-                assert str(error).startswith("a.parquet: ")
-                assert str(tmp_path) not in str(error)
-                faults += 1
-    assert faults > len(whole) // 7
+                faults.append(str(error))
+    assert len(faults) > len(whole) // 11
+    assert all(fault.startswith("a.parquet: ") and str(tmp_path) not in fault for fault in faults)
 
 
 def test_nothing_is_unpickled(tmp_path):
@@ -191,12 +190,10 @@ def test_nothing_is_unpickled(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "exploded"),)
 
-    field = pa.field(
-        "x", pa.int64(), metadata={"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Bomb())}
-    )
-    schema = pa.schema(
-        [("image", IMAGE), ("label", pa.string()), field], metadata={"pandas": pickle.dumps(Bomb()), "huggingface": b"\x80\x04"}
-    )
+    bomb = pickle.dumps(Bomb())
+    extension = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": bomb}
+    fields = [("image", IMAGE), ("label", pa.string()), pa.field("x", pa.int64(), metadata=extension)]
+    schema = pa.schema(fields, metadata={"pandas": bomb, "huggingface": bomb})
     write(tmp_path / "a.parquet", [{"image": image(), "label": "x", "x": 1}], schema=schema)
     assert reasons(source(tmp_path)) == [None]
     assert not (tmp_path / "exploded").exists()
