@@ -64,11 +64,11 @@ class Tumour:
 
 
 def draw_head(rng: np.random.Generator) -> Head:
-    """An adult. The cavity is 130 to 146 mm wide and 164 to 184 mm long; cortex 2.4 to 3 mm thick (Fischl and Dale, PNAS 2000;97:11050)."""
+    """An adult. The cavity is 136 to 152 mm wide and 164 to 184 mm long; cortex 2.4 to 3 mm thick (Fischl and Dale, PNAS 2000;97:11050)."""
     u = rng.uniform
     atrophy = u(0, 1)
     return Head(
-        half_width=u(65, 73),
+        half_width=u(68, 76),
         half_length=u(82, 92),
         egg=u(0.05, 0.12),
         lumps=np.stack([u(0, 1, 4) * [0.006, 0.006, 0.003, 0.002], u(0, 2 * np.pi, 4)], -1),
@@ -89,26 +89,26 @@ def draw_head(rng: np.random.Generator) -> Head:
 
 
 def _convexity(rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Sulci that enter from the convexity all around, 10 to 14 mm apart, 7 to 26 mm deep, some of them forked."""
+    """Sulci that enter from the convexity all around, 8 to 14 mm apart, 7 to 30 mm deep, some of them forked."""
     u, found = rng.uniform, []
     for side in (-1, 1):
         bearing = u(0.09, 0.15)
         while bearing < np.pi - 0.08:
-            depth = float(np.clip(rng.normal(15.5, 5.0), 7, 26))
-            fork = u(0.35, 0.75) if depth > 11 and u() < 0.5 else 0.0
+            depth = float(np.clip(rng.normal(18.0, 6.0), 7, 30))
+            fork = u(0.3, 0.7) if depth > 11 and u() < 0.7 else 0.0
             found.append(
                 {
                     "bearing": side * bearing,  # from straight ahead, round either side
                     "depth": depth,
                     "lean": u(-0.45, 0.45),
-                    "bends": rng.normal(0, 0.09, 8),
-                    "width": u(0.35, 0.8),
+                    "bends": rng.normal(0, 0.17, 8),
+                    "width": u(0.45, 0.95),
                     "fork": fork,
                     "fork_angle": float(rng.choice([-1, 1])) * u(0.7, 1.3),
-                    "fork_length": u(4, 9),
+                    "fork_length": u(5, 12),
                 }
             )
-            bearing += u(0.125, 0.2)
+            bearing += u(0.115, 0.18)
     return found
 
 
@@ -118,7 +118,7 @@ def _medial(rng: np.random.Generator) -> list[dict[str, Any]]:
     for side in (-1, 1):
         y = -76 + u(0, 8)
         while y < 80:
-            found.append({"side": side, "y": y, "depth": u(4, 13), "lean": u(-0.6, 0.6), "bends": rng.normal(0, 0.12, 8), "width": u(0.3, 0.6)})
+            found.append({"side": side, "y": y, "depth": u(5, 17), "lean": u(-0.5, 0.5), "bends": rng.normal(0, 0.2, 8), "width": u(0.4, 0.8)})
             y += u(7, 13)
     return found
 
@@ -138,6 +138,15 @@ def outline(head: Head, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarra
     for k, (amplitude, phase) in enumerate(head.lumps):
         rho = rho * (1 + amplitude * np.cos((k + 3) * bearing + phase))
     return rho
+
+
+def edge_of(head: Head, level: float, bearings: np.ndarray, inside: float) -> np.ndarray:
+    """Points x (x, y), `inside` mm within the inner table, at bearings counted from straight ahead."""
+    direction = np.stack([np.sin(bearings), -np.cos(bearings)], -1)
+    r = np.full(len(bearings), 75.0)
+    for _ in range(3):
+        r /= outline(head, level, *(r[:, None] * direction).T)
+    return (r - inside)[:, None] * direction
 
 
 def bone_thickness(head: Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from models.phantoms._head_anatomy import Head, Tumour, bone_thickness, callosum, curve, outline, ventricle_axis
+from models.phantoms._head_anatomy import Head, Tumour, bone_thickness, callosum, curve, edge_of, outline, ventricle_axis
 
 STEP = 0.35  # between points on a sulcus, mm
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def displace(tumour: Tumour | None, head: Head, level: float, x: np.ndarray, y: 
     r2 = dx * dx + dy * dy + 1e-6
     yielding = np.maximum(1 - r2 / tumour.reach**2, 0) * np.maximum(1 - outline(head, level, x, y) ** 8, 0)
     kept = np.sqrt(np.maximum(1 - tumour.push * tumour.radius_x * tumour.radius_y * yielding / r2, 0.01))
-    return tumour.x + dx * kept, tumour.y + dy * kept
+    moved = yielding > 0
+    return np.where(moved, tumour.x + dx * kept, x), np.where(moved, tumour.y + dy * kept, y)
 
 
 def draw_slice(
@@ -65,9 +67,9 @@ def draw_slice(
     slope = np.hypot(*np.gradient(rho, plane.step))
     drawn = Slice(np.full(rho.shape, hounsfield["air"]), np.full(rho.shape, signals["air"]), (1 - rho) / np.maximum(slope, 1e-3))
 
-    def paint(cover: np.ndarray, tissue: str) -> None:
-        drawn.ct += cover * (hounsfield[tissue] - drawn.ct)
-        drawn.mr += cover * (signals[tissue] - drawn.mr)
+    def paint(cover: np.ndarray, tissue: str, box: Box = (slice(None), slice(None))) -> None:
+        drawn.ct[box] += cover * (hounsfield[tissue] - drawn.ct[box])
+        drawn.mr[box] += cover * (signals[tissue] - drawn.mr[box])
 
     _shell(head, level, plane, drawn.depth, paint)
     x, y = displace(tumour, head, level, plane.x, plane.y)
@@ -90,7 +92,7 @@ def _shell(head: Head, level: float, plane: Plane, depth: np.ndarray, paint) -> 
     above = depth + bone
     skin = above + head.scalp * (0.85 + 0.15 * np.cos(2 * bearing)) + 5 * temple
     paint(cover(skin), "skin")
-    paint(cover(skin - 1.6), "fat")
+    paint(cover(skin - 2.0), "fat")
     paint(cover(above + 7 * temple - 0.6) * (temple > 0.08), "muscle")
     paint(cover(above + 0.8), "skin")
     paint(cover(above), "bone")
@@ -106,7 +108,7 @@ def _cortex(head: Head, level: float, tumour: Tumour | None, plane: Plane, drawn
     gap = 1.0 + 1.8 * head.atrophy
     sulci = _distance_to(sulcal_points(head, level, gap), plane)
     if tumour is not None:
-        moved = np.hypot(x - plane.x, y - plane.y) > 1e-9
+        moved = (x != plane.x) | (y != plane.y)
         sulci = np.where(moved, map_coordinates(sulci, plane.index(x, y), order=1, mode="nearest"), sulci)
     pial = np.minimum(drawn.depth - gap, sulci)
     brain, white = plane.cover(pial), plane.cover(pial - head.cortex)
@@ -121,14 +123,12 @@ def sulcal_points(head: Head, level: float, gap: float) -> np.ndarray:
     wide, long = head.half_width / 68, head.half_length / 87
     calibre = 0.55 + 0.9 * head.atrophy
     found = []
-    for s in head.sulci:
-        direction = np.array([np.sin(s["bearing"]), -np.cos(s["bearing"])])
-        r = 70.0
-        for _ in range(3):
-            r *= (1 - gap / 75) / outline(head, level, *(r * direction)[:, None])[0]
-        start = (r + 2) * direction
+    deeper = 1 + 0.4 * level / 40
+    starts = edge_of(head, level, np.array([s["bearing"] for s in head.sulci]), gap - 2)
+    for s, start in zip(head.sulci, starts, strict=True):
         inwards = np.arctan2(-start[1] / head.half_length**2, -start[0] / head.half_width**2)
-        depth = min(s["depth"], 9.0) if level < 16 and -34 < start[1] < 26 else s["depth"]
+        # At the level of the insula the opercula leave less room.
+        depth = min(s["depth"], 12.0) if level < 16 and -34 < start[1] < 26 else deeper * s["depth"]
         line = curve(start, inwards + s["lean"], depth + 2, s["bends"], STEP)
         along = np.linspace(0, 1, len(line))
         found.append((line, calibre * s["width"] * (0.55 + 1.4 * (1 - along) ** 3)))
@@ -141,7 +141,7 @@ def sulcal_points(head: Head, level: float, gap: float) -> np.ndarray:
     for s in head.medial:
         if s["y"] < front - 3 or s["y"] > back + 3:
             start = np.array([meander(head, np.array(s["y"] * long)), s["y"] * long])
-            line = curve(start, (0.0 if s["side"] > 0 else np.pi) + s["lean"], s["depth"], s["bends"], STEP)
+            line = curve(start, (0.0 if s["side"] > 0 else np.pi) + s["lean"], deeper * s["depth"], s["bends"], STEP)
             found.append((line, np.full(len(line), 0.6 * calibre * s["width"])))
     rows = np.concatenate([np.arange(-head.half_length, front * long, STEP), np.arange(back * long, head.half_length, STEP)])
     found.append((np.stack([meander(head, rows), rows], -1), np.full(len(rows), 0.45 + 0.6 * head.atrophy)))
@@ -187,6 +187,13 @@ def _distance_to(points: np.ndarray, plane: Plane) -> np.ndarray:
     return plane.step * np.hypot(rows - row[point], columns - column[point]) - points[point, 2]
 
 
+def _box(x: np.ndarray, y: np.ndarray, left: float, right: float, top: float, bottom: float) -> Box:
+    """The rows and columns that hold every sample within these bounds: what is small is worked out there alone."""
+    inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+    hits = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
+    return tuple(slice(hit[0], hit[-1] + 1) if len(hit) else slice(0, 0) for hit in hits)
+
+
 def _ellipse(x, y, centre: tuple[float, float], radii: tuple[float, float], turn: float) -> np.ndarray:
     """Distance (mm, roughly) inside an ellipse whose first axis is turned by `turn` radians."""
     cos, sin = np.cos(turn), np.sin(turn)
@@ -204,6 +211,8 @@ NUCLEI = {
 
 
 def _deep_nuclei(head: Head, level: float, plane: Plane, x, y, paint) -> None:
+    box = _box(x, y, -40, 40, -40, 30)
+    x, y = x[box], y[box]
     for (centre, radii, turn, (low, high), grey), jitter in zip(NUCLEI.values(), head.deep, strict=True):
         size = np.sqrt(max(0.0, 1 - ((level - low) / (high - low)) ** 2))
         if size < 0.2:
@@ -211,35 +220,44 @@ def _deep_nuclei(head: Head, level: float, plane: Plane, x, y, paint) -> None:
         for side, (dx, dy, ds) in zip((-1, 1), jitter, strict=True):
             place = (side * (centre[0] + dx), centre[1] + dy)
             scaled = (radii[0] * size * (1 + ds), radii[1] * size * (1 + ds))
-            paint(grey * plane.cover(0.6 * _ellipse(x, y, place, scaled, side * turn)), "deep_grey")
+            paint(grey * plane.cover(0.6 * _ellipse(x, y, place, scaled, side * turn)), "deep_grey", box)
 
 
 def _ventricles(head: Head, level: float, plane: Plane, drawn: Slice, x, y, paint) -> None:
     """Lateral ventricles with choroid plexus in their atria, the third ventricle, the cistern behind it and the pineal gland."""
+    drawn.parts |= {f"{name}_ventricle": np.zeros_like(drawn.ct) for name in ("right", "left", "third")}
     for name, side in (("right_ventricle", -1), ("left_ventricle", 1)):
-        axis = ventricle_axis(head, level, side)
-        inside = np.full(x.shape, -50.0)
-        for (x0, y0, r0), (x1, y1, r1) in zip(axis[:-1], axis[1:], strict=True):
-            if max(r0, r1) <= 0:
-                continue
-            dx, dy = x1 - x0, y1 - y0
-            t = np.clip(((side * x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
-            np.maximum(inside, r0 + t * (r1 - r0) - np.hypot(side * x - x0 - t * dx, y - y0 - t * dy), out=inside)
-        cover = plane.cover(np.minimum(inside, side * x - 0.7))
-        paint(cover, "csf")
-        drawn.parts[name] = cover
+        box, axis = _box(side * x, y, -1, 45, -60, 70), ventricle_axis(head, level, side)
+        outwards, down = side * x[box], y[box]
+        cover = _lateral_ventricle(plane, outwards, down, axis)
+        drawn.parts[name][box] = cover
+        paint(cover, "csf", box)
         if level < 16 and axis[5, 2] > 2:
-            plexus = plane.cover(_ellipse(x, y, (side * (axis[5, 0] - 0.6), axis[5, 1] - 2.5), (1.7, 3.4), -0.5 * side))
-            paint(plexus * cover, "plexus")
+            at = axis[5, :2] - [0.6, 2.5]
+            paint(cover * plane.cover(_ellipse(outwards, down, at, (1.7, 3.4), -0.5)), "plexus", box)
             if head.plexus_calcified:
-                paint(plane.cover(_ellipse(x, y, (side * (axis[5, 0] - 0.6), axis[5, 1] - 2.0), (1.2, 2.0), 0.0)), "calcium")
+                paint(plane.cover(_ellipse(outwards, down, at, (1.2, 2.0), 0.0)), "calcium", box)
     low = max(0.0, 1 - level / 9)
-    third = (1.0 + 1.4 * head.atrophy) * low
-    drawn.parts["third_ventricle"] = plane.cover(third - np.hypot(x, np.maximum(np.abs(y - 3) - 11, 0))) * (low > 0.1)
-    paint(drawn.parts["third_ventricle"], "csf")
-    if low > 0.1:
-        paint(plane.cover(_ellipse(x, y, (0, 24), (6.5 * low, 3.6 * low), 0.0)), "csf")
-        paint(plane.cover(_ellipse(x, y, (0, 22), (2.0, 2.6), 0.0)), "calcium" if head.pineal_calcified else "grey")
+    if low < 0.1:
+        return
+    box = _box(x, y, -12, 12, -15, 35)
+    x, y = x[box], y[box]
+    third = plane.cover((1.0 + 1.4 * head.atrophy) * low - np.hypot(x, np.maximum(np.abs(y - 3) - 11, 0)))
+    drawn.parts["third_ventricle"][box] = third
+    paint(third, "csf", box)
+    paint(plane.cover(_ellipse(x, y, (0, 24), (6.5 * low, 3.6 * low), 0.0)), "csf", box)
+    paint(plane.cover(_ellipse(x, y, (0, 22), (2.0, 2.6), 0.0)), "calcium" if head.pineal_calcified else "grey", box)
+
+
+def _lateral_ventricle(plane: Plane, x, y, axis: np.ndarray) -> np.ndarray:
+    """How much of a sample a lateral ventricle covers, x counted outwards from the midline: a tube of changing calibre, clear of the septum."""
+    inside = np.full(x.shape, -50.0)
+    for (x0, y0, r0), (x1, y1, r1) in zip(axis[:-1], axis[1:], strict=True):
+        if max(r0, r1) > 0:
+            dx, dy = x1 - x0, y1 - y0
+            t = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
+            np.maximum(inside, r0 + t * (r1 - r0) - np.hypot(x - x0 - t * dx, y - y0 - t * dy), out=inside)
+    return plane.cover(np.minimum(inside, x - 0.7))
 
 
 def _falx(head: Head, level: float, plane: Plane, depth, x, y, paint) -> None:
@@ -252,13 +270,19 @@ def _falx(head: Head, level: float, plane: Plane, depth, x, y, paint) -> None:
 
 
 def _grow(tumour: Tumour, plane: Plane, drawn: Slice, white: np.ndarray, paint) -> None:
-    distance = tumour.distance(plane.x, plane.y)
-    fluid = np.maximum(1 - sum(drawn.parts[name] for name in ("right_ventricle", "left_ventricle", "third_ventricle")), 0)
-    swollen = 0.95 * white * fluid * np.clip((tumour.oedema - distance) / 5, 0, 1)
-    paint(swollen, "oedema")
-    cover = plane.cover(-distance) * plane.cover(drawn.depth - 2)
-    paint(cover, "rim" if tumour.kind == "ring" else "solid")
+    """Oedema in the white matter about the tumour, then the tumour: what it covers is no longer ventricle."""
+    far = 1.25 * max(tumour.radius_x, tumour.radius_y) + tumour.oedema + 1
+    box = _box(plane.x, plane.y, tumour.x - far, tumour.x + far, tumour.y - far, tumour.y + far)
+    distance = tumour.distance(plane.x[box], plane.y[box])
+    ventricles = [drawn.parts[f"{name}_ventricle"] for name in ("right", "left", "third")]
+    dry = np.maximum(1 - sum(part[box] for part in ventricles), 0)
+    swollen = 0.95 * white[box] * dry * np.clip((tumour.oedema - distance) / 5, 0, 1)
+    paint(swollen, "oedema", box)
+    cover = plane.cover(-distance) * plane.cover(drawn.depth[box] - 2)
+    paint(cover, "rim" if tumour.kind == "ring" else "solid", box)
     if tumour.kind == "ring":
-        paint(plane.cover(-distance - tumour.rim), "core")
-    drawn.parts["tumour"] = cover
-    drawn.parts["oedema"] = swollen * (1 - cover)
+        paint(plane.cover(-distance - tumour.rim), "core", box)
+    for part in ventricles:
+        part[box] *= 1 - cover
+    drawn.parts["tumour"][box] = cover
+    drawn.parts["oedema"][box] = swollen * (1 - cover)

@@ -105,7 +105,7 @@ def _plane(scan: Acquisition, height: int, width: int) -> Plane:
     down, across = down[:, None], across[None, :]
     cos, sin = np.cos(scan.roll), np.sin(scan.roll)
     x, y = across * cos + down * sin - scan.shift_x, down * cos - across * sin - scan.shift_y
-    return Plane(x, y, step, scale, scan.roll, (scan.shift_x, scan.shift_y))
+    return Plane(x.astype(np.float32), y.astype(np.float32), step, scale, scan.roll, (scan.shift_x, scan.shift_y))
 
 
 def _pool(fine: np.ndarray, scale: int) -> np.ndarray:
