@@ -182,10 +182,11 @@ def draw_findings(rng: np.random.Generator, label: str) -> Findings:
     if label == "drusen":
         places = np.cumsum(u(0.25, 0.8, int(rng.integers(4, 11))))
         places = places - places.mean() + u(-0.5, 0.5)
-        return Findings(drusen=[Mound(float(x), u(0.12, 0.34), u(28, 72)) for x in places])
+        seen = places[np.abs(places) < 2.2]  # within the narrowest field
+        return Findings(drusen=[Mound(float(x), u(0.12, 0.34), u(28, 72)) for x in seen])
     if label == "tumour":
         side = float(rng.choice([-1, 1]))
-        return Findings(tumour=Mound(side * u(0.3, 1.6), u(1.2, 1.9), u(240, 420)))
+        return Findings(tumour=Mound(side * u(0.2, 1.3), u(1.2, 1.9), u(240, 420)))
     return Findings()
 
 

@@ -82,7 +82,7 @@ def draw_acquisition(rng: np.random.Generator, head: Head) -> Acquisition:
     u = rng.uniform
     return Acquisition(
         level=u(*LEVELS),
-        field=u(1.04, 1.14) * 2 * (head.half_length + head.skull + head.scalp),
+        field=u(1.05, 1.15) * 2 * (head.half_length + 1.2 * head.skull + head.scalp + 2),
         roll=u(-0.08, 0.08),
         shift_x=u(-3.5, 3.5),
         shift_y=u(-2.5, 2.5),

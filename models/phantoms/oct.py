@@ -24,6 +24,7 @@ from models.phantoms._oct_anatomy import (
     cyst,
     draw_eye,
     draw_findings,
+    thickness,
     tumour_base,
 )
 
@@ -167,7 +168,9 @@ def _reflect(eye: Eye, findings: Findings, edges: np.ndarray, grid: Grid) -> tup
         middle = edges[0, box] + share * (edges[2, box] - edges[0, box])
         paint(grid.ellipse(box, x, middle, radius_x, radius_z), "blood", box)
     if eye.hyaloid:
-        line = np.minimum(edges[0] - 8, edges[0, 0] + 30 - eye.hyaloid * (0.6 + (grid.x / 5) ** 2))
+        healthy = boundaries(eye, Findings(), grid.x[:1])[:, 0]
+        surface = edges[-1, 0] - healthy[-1] + healthy[0]
+        line = np.minimum(edges[0] - 8, surface + 30 - eye.hyaloid * (0.6 + (grid.x / 5) ** 2))
         paint(0.3 * (grid.below(line - 4) - grid.below(line + 4)), "membrane")
     regions = _regions(eye, findings, edges, grid)
     paint(regions["intraretinal"], "cyst")
@@ -179,11 +182,11 @@ def _reflect(eye: Eye, findings: Findings, edges: np.ndarray, grid: Grid) -> tup
 def _lumens(eye: Eye, edges: np.ndarray, grid: Grid, paint: Any) -> None:
     """Choroidal vessels: small ones (Sattler's layer) above large ones (Haller's), dark in their stroma."""
     bruch, sclera = edges[-2:]
-    for x, share, radius_x, radius in eye.lumens:
+    for (x, share, radius_x, radius), choroid in zip(eye.lumens, thickness(eye, eye.lumens[:, 0])["choroid"], strict=True):
         box = grid.box(x, radius_x)
         if box.stop > box.start:
-            depth = sclera[box] - bruch[box]
-            paint(0.85 * grid.ellipse(box, x, bruch[box] + share * depth, radius_x, float(radius * depth.mean())), "lumen", box)
+            middle = bruch[box] + share * (sclera[box] - bruch[box])
+            paint(0.85 * grid.ellipse(box, x, middle, radius_x, radius * choroid), "lumen", box)
 
 
 def _regions(eye: Eye, findings: Findings, edges: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:

@@ -66,17 +66,20 @@ def test_bone_is_the_brightest_in_ct_and_dark_in_mr_where_fat_is_bright():
         assert np.percentile(ct[brain], 99) < 200
         assert np.median(mr[bone]) < 0.6 * np.median(mr[brain])
         assert np.percentile(mr[~brain & (ct < 255)], 99) > 1.2 * np.median(mr[brain])
-        assert ct[:4].max() == 0
+        assert max(ct[0].max(), ct[-1].max(), ct[:, 0].max(), ct[:, -1].max()) == 0
 
 
-def test_grey_and_white_matter_change_places_between_the_modalities():
-    """CT shows grey matter denser (38 against 28.5 HU), T1 darker, than white: within the brain, less its fluid, the two anticorrelate."""
+def test_grey_matter_is_brighter_in_ct_and_darker_in_mr_than_white():
+    """38 against 28.5 HU are 30 grey values of an 80 HU window; sorted by T1 signal, above that of cerebrospinal fluid."""
     for seed in range(8):
-        images, truth = draw(seed, "normal", SIZE, SIZE)
-        x, y = coordinates(truth, SIZE)
-        mr, ct = gaussian_filter(images["mr"].astype(float), 1), gaussian_filter(images["image"].astype(float), 1)
-        tissue = (np.hypot(x / 50, y / 64) < 1) & (mr > 0.6 * np.median(mr[np.hypot(x / 50, y / 64) < 1]))
-        assert np.corrcoef(mr[tissue], ct[tissue])[0, 1] < -0.2
+        images, truth = draw(seed, "normal", 256, 256)
+        x, y = coordinates(truth, 256)
+        brain = np.hypot(x / 50, y / 64) < 1
+        signal = gaussian_filter(images["mr"].astype(float), 0.8)
+        white = np.median(signal[brain & (signal > 0.85 * np.percentile(signal[brain], 80))])
+        grey_matter, white_matter = brain & (np.abs(signal / white - 0.76) < 0.05), brain & (signal > 0.95 * white)
+        difference = images["image"][grey_matter].mean() - images["image"][white_matter].mean()
+        assert 10 < difference < 31
 
 
 def test_signals_rank_as_t1_weighting_ranks_tissues():
@@ -138,22 +141,27 @@ def test_a_tumour_changes_nothing_beyond_its_reach_nor_the_skull():
         assert not normal["mask"].any()
 
 
+def septum(image: np.ndarray, truth: dict) -> float:
+    """x (mm) of the middle of the bright wall between the two dark ventricles."""
+    x, y = coordinates(truth, len(image))
+    places = np.arange(-22, 22.1, 0.25)
+    row = np.abs(y - SEPTUM) < 1.5
+    profile = np.array([image[row & (np.abs(x - place) < 0.6)].mean() for place in places])
+    wet = np.flatnonzero(profile < (profile.min() + profile.max()) / 2)
+    gap = np.diff(wet).argmax()
+    return float(places[wet[gap]] + places[wet[gap + 1]]) / 2
+
+
 def test_the_midline_moves_away_from_the_tumour_as_far_as_the_truth_says(at_level):
-    """The septum is the bright line between the dark frontal horns: its column, found in the pixels, moves by the truth's shift."""
-    at_level(10.0)
+    at_level(12.0)
     errors, shifts = [], []
     for seed in range(14):
-        columns = []
-        for label in ("normal", "tumour"):
-            images, truth = draw(seed, label, 256, 256)
-            x, y = coordinates(truth, 256)
-            near = (np.abs(x) < 7) & (np.abs(y - SEPTUM) < 2)
-            dark = np.percentile(images["mr"][(np.abs(x) < 12) & (np.abs(y - SEPTUM) < 4)], 90) - images["mr"].astype(float)
-            columns.append((x[near] * np.clip(dark[near], 0, None)).sum() / np.clip(dark[near], 0, None).sum())
-        shifts.append(truth["midline_shift_mm"])
-        assert (truth["midline_shift_mm"] <= 0) == (truth["tumour"]["side"] == "left") or shifts[-1] == 0
-        errors.append(columns[1] - columns[0] - shifts[-1])
-    assert np.max(np.abs(shifts)) > 1
+        (before, healthy), (after, truth) = (draw(seed, label, 256, 256) for label in ("normal", "tumour"))
+        shift = truth["midline_shift_mm"]
+        assert shift == 0 or (shift < 0) == (truth["tumour"]["side"] == "left")
+        shifts.append(shift)
+        errors.append(septum(after["mr"], truth) - septum(before["mr"], healthy) - shift)
+    assert np.max(np.abs(shifts)) > 2
     assert np.median(np.abs(errors)) < 0.4
 
 
@@ -170,19 +178,19 @@ def test_a_push_keeps_area():
 
 
 def test_ventricles_are_where_the_truth_has_them_and_end_below_the_centrum_semiovale(at_level):
-    for level, low, high in ((10.0, 500, 3500), (38.0, 0, 0)):
-        at_level(level)
-        for seed in range(5):
-            images, truth = draw(seed, "normal", 256, 256)
-            area = {name: value * truth["pixel_mm"] ** 2 for name, value in truth["ventricles"].items()}
-            assert low <= area["right"] + area["left"] <= high
-            x, y = coordinates(truth, 256)
-            for side, sign in (("right", -1), ("left", 1)):
-                frontal = (sign * x > 3) & (sign * x < 24) & (y > -42) & (y < 8)
-                fluid = gaussian_filter(images["mr"].astype(float), 0.6) < 0.62 * np.median(images["mr"][frontal])
-                found = (fluid & frontal).sum() * truth["pixel_mm"] ** 2
-                assert found <= 1.15 * area[side] + 25
-                assert found >= 0.4 * area[side]
+    """The frontal horn and body, found as dark pixels, are half of the ventricle or more, and nothing else is dark there."""
+    at_level(10.0)
+    for seed in range(6):
+        images, truth = draw(seed, "normal", 256, 256)
+        x, y = coordinates(truth, 256)
+        for side, sign in (("right", -1), ("left", 1)):
+            front = (sign * x > 1) & (sign * x < 25) & (y > -42) & (y < 10)
+            smooth = gaussian_filter(images["mr"].astype(float), 0.6)
+            dark = (smooth < 0.62 * np.median(smooth[front])) & front & (y > -34)
+            assert 0.4 * truth["ventricles"][side] < dark.sum() < truth["ventricles"][side]
+            assert 300 < truth["ventricles"][side] * truth["pixel_mm"] ** 2 < 1800
+    at_level(38.0)
+    assert set(draw(0, "normal", 64, 64)[1]["ventricles"].values()) == {0.0}
 
 
 def uniform(level: float, size: int = 256) -> tuple:
@@ -194,7 +202,7 @@ def uniform(level: float, size: int = 256) -> tuple:
 
 def test_ct_grey_is_hounsfield_units_through_the_stated_window():
     """Centre 40, width 80: 20 HU is a quarter of the way up."""
-    for hounsfield, grey in ((-1000.0, 0), (20.0, 64), (40.0, 128), (1300.0, 255)):
+    for hounsfield, grey in ((-1000.0, 0), (20.0, 64), (30.0, 96), (1300.0, 255)):
         drawn, scan, plane = uniform(hounsfield)
         assert (_expose_ct(drawn, scan, plane, np.random.default_rng(0)) == grey).all()
 
