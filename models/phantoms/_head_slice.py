@@ -3,7 +3,9 @@
 Coordinates as in `models.phantoms._head_anatomy`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
@@ -12,6 +14,7 @@ from models.phantoms._head_anatomy import Head, Tumour, bone_thickness, callosum
 
 STEP = 0.35  # between points on a sulcus, mm
 Box = tuple[slice, slice]
+Paint = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def draw_slice(
     """The slice before either instrument sees it."""
     rho = outline(head, level, plane.x, plane.y)
     slope = np.hypot(*np.gradient(rho, plane.step))
-    drawn = Slice(np.full(rho.shape, hounsfield["air"]), np.full(rho.shape, signals["air"]), (1 - rho) / np.maximum(slope, 1e-3))
+    air = (np.full(rho.shape, of["air"], np.float32) for of in (hounsfield, signals))
+    drawn = Slice(*air, (1 - rho) / np.maximum(slope, 1e-3))
 
     def paint(cover: np.ndarray, tissue: str, box: Box = (slice(None), slice(None))) -> None:
         drawn.ct[box] += cover * (hounsfield[tissue] - drawn.ct[box])
@@ -84,7 +88,7 @@ def draw_slice(
     return drawn
 
 
-def _shell(head: Head, level: float, plane: Plane, depth: np.ndarray, paint) -> None:
+def _shell(head: Head, level: float, plane: Plane, depth: np.ndarray, paint: Paint) -> None:
     """Skin, fat, temporal muscles, the two tables of the skull with diploe between them, dura, and cerebrospinal fluid inside."""
     cover, bone = plane.cover, bone_thickness(head, plane.x, plane.y)
     bearing = np.arctan2(np.abs(plane.x), -plane.y)
@@ -97,13 +101,15 @@ def _shell(head: Head, level: float, plane: Plane, depth: np.ndarray, paint) -> 
     paint(cover(above + 0.8), "skin")
     paint(cover(above), "bone")
     spongy = np.minimum(above - 1.9, -1.5 - depth)
-    marrow = 0.75 + 0.25 * np.sin(23 * bearing + head.lumps[0, 1]) * np.sin(9 * bearing + head.lumps[1, 1])
+    marrow = 0.75 + 0.25 * np.sin(23 * bearing + float(head.lumps[0, 1])) * np.sin(9 * bearing + float(head.lumps[1, 1]))
     paint(cover(spongy) * marrow, "diploe")
     paint(cover(depth), "dura")
     paint(cover(depth - 0.6), "csf")
 
 
-def _cortex(head: Head, level: float, tumour: Tumour | None, plane: Plane, drawn: Slice, x, y, paint) -> np.ndarray:
+def _cortex(
+    head: Head, level: float, tumour: Tumour | None, plane: Plane, drawn: Slice, x: np.ndarray, y: np.ndarray, paint: Paint
+) -> np.ndarray:
     """Grey matter as a ribbon under every pial surface, sulci included, and white matter within it. Returns the white matter's cover."""
     gap = 1.0 + 1.8 * head.atrophy
     sulci = _distance_to(sulcal_points(head, level, gap), plane)
@@ -155,7 +161,7 @@ def _sylvian(level: float, calibre: float, wide: float, long: float) -> list[tup
         return []
     found = []
     for side in (-1, 1):
-        cleft = np.array([[34, -26], [38.5, -14], [40, -2], [40.5, 9], [44, 18]]) * [1, open_ ** 0.5]
+        cleft = np.array([[34, -26], [38.5, -14], [40, -2], [40.5, 9], [44, 18]]) * [1, open_**0.5]
         for path in (cleft, np.array([[70, -12], [58, -9], [48, -9], [40, -6]])):
             length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
             at = np.arange(0, length[-1], STEP)
@@ -166,7 +172,7 @@ def _sylvian(level: float, calibre: float, wide: float, long: float) -> list[tup
 
 def meander(head: Head, y: np.ndarray) -> np.ndarray:
     """x of the interhemispheric fissure, which wanders about the midline but not at its ends."""
-    waves = sum(a * np.sin(k * y / 16 + phase) for k, (a, phase) in enumerate(head.fissure, 1))
+    waves = sum(a * np.sin(k * y / 16 + phase) for k, (a, phase) in enumerate(head.fissure.tolist(), 1))
     return waves * np.clip((head.half_length - np.abs(y)) / 25, 0, 1)
 
 
@@ -194,7 +200,7 @@ def _box(x: np.ndarray, y: np.ndarray, left: float, right: float, top: float, bo
     return tuple(slice(hit[0], hit[-1] + 1) if len(hit) else slice(0, 0) for hit in hits)
 
 
-def _ellipse(x, y, centre: tuple[float, float], radii: tuple[float, float], turn: float) -> np.ndarray:
+def _ellipse(x: np.ndarray, y: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], turn: float) -> np.ndarray:
     """Distance (mm, roughly) inside an ellipse whose first axis is turned by `turn` radians."""
     cos, sin = np.cos(turn), np.sin(turn)
     dx, dy = x - centre[0], y - centre[1]
@@ -210,10 +216,10 @@ NUCLEI = {
 """Centre, radii, turn, levels between which it shrinks away, and how grey it is, on the patient's left."""
 
 
-def _deep_nuclei(head: Head, level: float, plane: Plane, x, y, paint) -> None:
+def _deep_nuclei(head: Head, level: float, plane: Plane, x: np.ndarray, y: np.ndarray, paint: Paint) -> None:
     box = _box(x, y, -40, 40, -40, 30)
     x, y = x[box], y[box]
-    for (centre, radii, turn, (low, high), grey), jitter in zip(NUCLEI.values(), head.deep, strict=True):
+    for (centre, radii, turn, (low, high), grey), jitter in zip(NUCLEI.values(), head.deep.tolist(), strict=True):
         size = np.sqrt(max(0.0, 1 - ((level - low) / (high - low)) ** 2))
         if size < 0.2:
             continue
@@ -223,7 +229,7 @@ def _deep_nuclei(head: Head, level: float, plane: Plane, x, y, paint) -> None:
             paint(grey * plane.cover(0.6 * _ellipse(x, y, place, scaled, side * turn)), "deep_grey", box)
 
 
-def _ventricles(head: Head, level: float, plane: Plane, drawn: Slice, x, y, paint) -> None:
+def _ventricles(head: Head, level: float, plane: Plane, drawn: Slice, x: np.ndarray, y: np.ndarray, paint: Paint) -> None:
     """Lateral ventricles with choroid plexus in their atria, the third ventricle, the cistern behind it and the pineal gland."""
     drawn.parts |= {f"{name}_ventricle": np.zeros_like(drawn.ct) for name in ("right", "left", "third")}
     for name, side in (("right_ventricle", -1), ("left_ventricle", 1)):
@@ -249,10 +255,10 @@ def _ventricles(head: Head, level: float, plane: Plane, drawn: Slice, x, y, pain
     paint(plane.cover(_ellipse(x, y, (0, 22), (2.0, 2.6), 0.0)), "calcium" if head.pineal_calcified else "grey", box)
 
 
-def _lateral_ventricle(plane: Plane, x, y, axis: np.ndarray) -> np.ndarray:
-    """How much of a sample a lateral ventricle covers, x counted outwards from the midline: a tube of changing calibre, clear of the septum."""
+def _lateral_ventricle(plane: Plane, x: np.ndarray, y: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """How much of a sample a lateral ventricle covers, x counted outwards: a tube of changing calibre, clear of the septum."""
     inside = np.full(x.shape, -50.0)
-    for (x0, y0, r0), (x1, y1, r1) in zip(axis[:-1], axis[1:], strict=True):
+    for (x0, y0, r0), (x1, y1, r1) in pairwise(axis.tolist()):
         if max(r0, r1) > 0:
             dx, dy = x1 - x0, y1 - y0
             t = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
@@ -260,16 +266,18 @@ def _lateral_ventricle(plane: Plane, x, y, axis: np.ndarray) -> np.ndarray:
     return plane.cover(np.minimum(inside, x - 0.7))
 
 
-def _falx(head: Head, level: float, plane: Plane, depth, x, y, paint) -> None:
+def _falx(head: Head, level: float, plane: Plane, depth: np.ndarray, x: np.ndarray, y: np.ndarray, paint: Paint) -> None:
     """The falx in its fissure, and the superior sagittal sinus at both ends of it."""
+    box = _box(x, y, -9, 9, -100, 100)
+    x, y, depth = x[box], y[box], depth[box]
     front, back = (end * head.half_length / 87 for end in callosum(level))
     ends = np.minimum(np.maximum(front - 14 - y, y - back - 5), depth)
-    paint(0.8 * plane.cover(np.minimum(0.5 - np.abs(x - meander(head, y)), ends)), "dura")
-    half = np.where(y > 0, 4.2, 2.2)
-    paint(plane.cover(np.minimum(half - np.abs(x) - 0.55 * depth, depth - 0.3)), "blood")
+    paint(0.8 * plane.cover(np.minimum(0.5 - np.abs(x - meander(head, y)), ends)), "dura", box)
+    half = np.where(y > 0, np.float32(4.2), np.float32(2.2))
+    paint(plane.cover(np.minimum(half - np.abs(x) - 0.55 * depth, depth - 0.3)), "blood", box)
 
 
-def _grow(tumour: Tumour, plane: Plane, drawn: Slice, white: np.ndarray, paint) -> None:
+def _grow(tumour: Tumour, plane: Plane, drawn: Slice, white: np.ndarray, paint: Paint) -> None:
     """Oedema in the white matter about the tumour, then the tumour: what it covers is no longer ventricle."""
     far = 1.25 * max(tumour.radius_x, tumour.radius_y) + tumour.oedema + 1
     box = _box(plane.x, plane.y, tumour.x - far, tumour.x + far, tumour.y - far, tumour.y + far)

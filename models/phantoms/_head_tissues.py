@@ -23,8 +23,8 @@ HOUNSFIELD = {
     "solid": 56.0,
 }
 """CT numbers, HU. Fat -100 to -50, white matter 20 to 30, grey matter 37 to 45, blood 45 to 65, bone from 700: Buzug, Computed Tomography
-(Springer 2008), p. 475. Cerebrospinal fluid is near water (0 HU); oedema lies between it and white matter; a tumour's rim and a solid tumour
-are those after iodine."""
+(Springer 2008), p. 475. Cerebrospinal fluid is near water (0 HU); oedema lies between it and white matter; a tumour's rim and a solid
+tumour are those after iodine. Muscle, skin, dura, diploe and calcium are typical figures, chosen, not measured."""
 RELAXATION = {
     "air": (1.0, 1.0, 0.0),
     "skin": (900.0, 30.0, 0.8),
@@ -51,7 +51,7 @@ Trans Med Imaging 1998;17:463). Deep nuclei lie between grey and white matter; o
 
 def spoiled_gradient_echo(t1: float, t2_star: float, density: float, repetition: float, echo: float, flip: float) -> float:
     """Signal of a spoiled gradient echo: rho sin(a) (1 - E1) / (1 - cos(a) E1) exp(-TE / T2*), E1 = exp(-TR / T1); times in ms, angle in
-    radians (Haacke et al., Magnetic Resonance Imaging, 1999, eq. 18.14)."""
+    radians (Haacke et al., Magnetic Resonance Imaging, 1999, ch. 18)."""
     e1 = np.exp(-repetition / t1)
     return float(density * np.sin(flip) * (1 - e1) / (1 - np.cos(flip) * e1) * np.exp(-echo / t2_star))
 

@@ -94,7 +94,7 @@ def draw_eye(rng: np.random.Generator) -> Eye:
     scales = {layer: overall * u(0.93, 1.07) for layer in RETINA}
     choroid = 287 + 76 * float(np.clip(rng.normal(), -1.6, 1.6))
     waves = np.stack([rng.exponential(1.0, (13, 3)), u(0.4, 2.5, (13, 3)), u(0, 2 * np.pi, (13, 3))], -1)
-    spots = np.concatenate([u(0.6, 4.2, 5) * rng.choice([-1, 1], 5)])[: rng.integers(2, 6)]
+    spots = (u(0.6, 4.2, 5) * rng.choice([-1, 1], 5))[: rng.integers(2, 6)]
     vessels = np.stack([spots, u(0.25, 0.6, len(spots)), u(0.03, 0.075, len(spots)), u(25, 45, len(spots))], -1)
     large, small = rng.integers(16, 26), 50
     lumens = np.concatenate(
@@ -159,18 +159,21 @@ def _highest(x: np.ndarray, lifting: list[Any]) -> np.ndarray:
     return np.max([np.zeros_like(x), *(one.lift(x) for one in lifting)], axis=0)
 
 
-def tumour_base(eye: Eye, tumour: Mound, edges: np.ndarray, x: np.ndarray) -> np.ndarray:
+def tumour_base(tumour: Mound, edges: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Depth (um) of the tumour's underside: a lens whose lower half fills the choroid."""
     bruch, sclera = edges[-2], edges[-1]
     healthy = bruch + tumour.lift(x)
     return healthy + (sclera - healthy) * np.sqrt(_bump((x - tumour.x) / tumour.radius_x, 1.0)) - 1e-6
 
 
-def cyst(pocket: Pocket, eye: Eye, edges: np.ndarray, x: np.ndarray) -> tuple[float, float]:
-    """Middle (um) and half height of a cyst: an ellipse within its bulging layer, a septum's breadth from the layer's edges."""
+def cyst(pocket: Pocket, edges: np.ndarray, x: np.ndarray) -> tuple[float, float, float]:
+    """Middle (um), half height (um) and tilt (um/mm) of a cyst: an ellipse sheared to lie along its bulging layer, a septum's breadth from
+    the layer's edges."""
     layer = CYST_LAYERS[pocket.kind]
-    top, base = (float(np.interp(pocket.x, x, edges[k])) for k in (layer, layer + 1))
-    return (top + base) / 2, 0.42 * (base - top)
+    ends = np.array([pocket.x - pocket.radius_x / 2, pocket.x, pocket.x + pocket.radius_x / 2])
+    top, base = (np.interp(ends, x, edges[k]) for k in (layer, layer + 1))
+    middle = (top + base) / 2
+    return float(middle[1]), 0.42 * float(base[1] - top[1]), float(middle[2] - middle[0]) / pocket.radius_x
 
 
 def draw_findings(rng: np.random.Generator, label: str) -> Findings:

@@ -91,9 +91,9 @@ def draw_acquisition(rng: np.random.Generator, head: Head) -> Acquisition:
         hardening=u(2.0, 7.0),
         repetition=u(16.0, 22.0),
         echo=u(4.0, 9.0),
-        flip=np.radians(u(25.0, 32.0)),
+        flip=float(np.radians(u(25.0, 32.0))),
         mr_noise=u(0.015, 0.04),
-        bias=tuple(rng.normal(0, [0.05, 0.06, 0.06, 0.06, 0.04])),
+        bias=tuple(rng.normal(0, [0.05, 0.06, 0.06, 0.06, 0.04]).tolist()),
         white=u(160.0, 185.0),
     )
 
@@ -133,7 +133,7 @@ def _expose_mr(drawn: Slice, scan: Acquisition, plane: Plane, rng: np.random.Gen
     u, v = plane.x / 100, plane.y / 100
     field = np.exp(sum(c * term for c, term in zip(scan.bias, (u, v, u * u, v * v, u * v), strict=True)))
     signal = gaussian_filter(drawn.mr, 0.45 / plane.step) * field
-    real, imaginary = scan.mr_noise * rng.standard_normal((2, *signal.shape))
+    real, imaginary = scan.mr_noise * rng.standard_normal((2, *signal.shape), dtype=np.float32)
     magnitude = np.hypot(signal + real, imaginary)
     return np.rint(np.clip(scan.white * _pool(magnitude, plane.scale), 0, 255)).astype(np.uint8)
 

@@ -17,7 +17,6 @@ from scipy.ndimage import gaussian_filter1d
 from models.phantoms._oct_anatomy import (
     BOUNDARIES,
     LAYERS,
-    RETINA,
     Eye,
     Findings,
     boundaries,
@@ -52,16 +51,16 @@ OPTICS = {
     "lumen": (15.5, 2.5),
     "membrane": (17.0, 1.0),
 }
-"""Backscatter (dB above the noise floor, at the vitreous) and attenuation (1/mm). Which band is brighter than which is anatomy's (Staurenghi
-et al. 2014); the figures are set so that a drawn scan looks as a clinical one."""
+"""Backscatter (dB above the noise floor) and attenuation (1/mm). Which band is brighter than which is anatomy's (Staurenghi et al. 2014);
+the figures themselves are ours, set so that a drawn scan looks as a clinical one does."""
 AXIAL_RESOLUTION, BEAM = 6.0, 17.0
 """Full widths at half maximum (um) of the coherence gate and of the beam on the retina: those of a clinical spectral-domain instrument."""
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How the scan was taken: `field` and `depth` (mm) across and down the image, where the fovea lies (`shift` mm from the middle, `rest` um
-    from the top down to Bruch's membrane), tilt (um/mm), frames averaged, roll-off (dB/mm), signal (dB) and the grey scale's range (dB)."""
+    """How the scan was taken: `field` and `depth` (mm) across and down the image; where the fovea lies (`shift` mm right of the middle,
+    `rest` um from the top to Bruch's membrane); tilt (um/mm); frames averaged; roll-off (dB/mm), signal and the grey scale's ends (dB)."""
 
     field: float
     depth: float
@@ -172,7 +171,7 @@ def _reflect(eye: Eye, findings: Findings, edges: np.ndarray, grid: Grid) -> tup
         surface = edges[-1, 0] - healthy[-1] + healthy[0]
         line = np.minimum(edges[0] - 8, surface + 30 - eye.hyaloid * (0.6 + (grid.x / 5) ** 2))
         paint(0.3 * (grid.below(line - 4) - grid.below(line + 4)), "membrane")
-    regions = _regions(eye, findings, edges, grid)
+    regions = _regions(findings, edges, grid)
     paint(regions["intraretinal"], "cyst")
     paint(regions["tumour"], "tumour")
     mu *= np.float32(-2e-3 * grid.step_z)
@@ -189,17 +188,18 @@ def _lumens(eye: Eye, edges: np.ndarray, grid: Grid, paint: Any) -> None:
             paint(0.85 * grid.ellipse(box, x, middle, radius_x, radius * choroid), "lumen", box)
 
 
-def _regions(eye: Eye, findings: Findings, edges: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
+def _regions(findings: Findings, edges: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
     shape = (len(grid.z), len(grid.x))
     cysts, tumour = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for pocket in findings.pockets:
         if pocket.kind != "subretinal":
-            middle, half = cyst(pocket, eye, edges, grid.x)
+            middle, half, tilt = cyst(pocket, edges, grid.x)
             box = grid.box(pocket.x, pocket.radius_x)
-            np.maximum(cysts[:, box], grid.ellipse(box, pocket.x, middle, pocket.radius_x, half), out=cysts[:, box])
+            along = middle + tilt * (grid.x[box] - pocket.x)
+            np.maximum(cysts[:, box], grid.ellipse(box, pocket.x, along, pocket.radius_x, half), out=cysts[:, box])
     if findings.tumour:
         box = grid.box(findings.tumour.x, findings.tumour.radius_x)
-        base = tumour_base(eye, findings.tumour, edges[:, box], grid.x[box])
+        base = tumour_base(findings.tumour, edges[:, box], grid.x[box])
         tumour[:, box] = np.maximum(grid.below(edges[-2, box]) - grid.below(base), 0)
     subretinal, drusen = (grid.below(edges[k]) - grid.below(edges[k + 1]) for k in (8, 10))
     return {"intraretinal": cysts, "subretinal": subretinal, "drusen": drusen, "tumour": tumour}
@@ -257,8 +257,9 @@ def _truth(eye: Eye, findings: Findings, edges: np.ndarray, scan: Acquisition, g
         if pocket.kind == "subretinal":
             found = dome(pocket.x, pocket.radius_x, "outer_segment_tips", "rpe_top")
         else:
-            middle, half = cyst(pocket, eye, edges, grid.x)
-            found = {"centre": [column(pocket.x), row(middle)], "radii": [_plain(pocket.radius_x / grid.pixel_x), row(half)]}
+            middle, half, tilt = cyst(pocket, edges, grid.x)
+            radii = [_plain(pocket.radius_x / grid.pixel_x), row(half)]
+            found = {"centre": [column(pocket.x), row(middle)], "radii": radii, "slope": row(tilt * grid.pixel_x)}
         kind = "subretinal" if pocket.kind == "subretinal" else "intraretinal"
         pockets.append({"kind": kind, "layer": pocket.kind, **found})
     tumour = findings.tumour
@@ -278,7 +279,11 @@ def _truth(eye: Eye, findings: Findings, edges: np.ndarray, scan: Acquisition, g
         "tumour": {**dome(tumour.x, tumour.radius_x, "bruch", "choroid_sclera"), "height_um": _plain(tumour.height)} if tumour else None,
         "areas": {name: int((mask == value).sum()) for name, value in MASK.items()},
         "vessels": [column(float(x)) for x in eye.vessels[:, 0] if grid.x[0] < x < grid.x[-1]],
-        "eye_um": {"choroid": _plain(eye.choroid), "pit": _plain(1000 * eye.pit), **{k: _plain(eye.scales[k]) for k in RETINA}},
+        "eye_um": {
+            "choroid": _plain(eye.choroid),
+            "pit": _plain(1000 * eye.pit),
+            **{name: _plain(scale) for name, scale in eye.scales.items()},
+        },
         "acquisition": {name: _plain(value) for name, value in asdict(scan).items()},
     }
 

@@ -16,9 +16,11 @@ def pair(seed: int, label: str) -> tuple[dict, dict, dict, dict]:
     return *draw(seed, "normal", SIZE, SIZE), *draw(seed, label, SIZE, SIZE)
 
 
-def radius(centre: list[float], radii: list[float], size: int = SIZE) -> np.ndarray:
-    rows, columns = np.mgrid[:size, :size] + 0.5
-    return np.hypot((columns - centre[0]) / radii[0], (rows - centre[1]) / radii[1])
+def radius(pocket: dict) -> np.ndarray:
+    """Distance from the middle of a pocket, 1 on its edge: an ellipse whose rows slope with its columns."""
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    (column, row), (across, down) = pocket["centre"], pocket["radii"]
+    return np.hypot((columns - column) / across, (rows - row - pocket.get("slope", 0) * (columns - column)) / down)
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -71,7 +73,7 @@ def test_fluid_is_dark_against_its_neighbours_and_the_mask_is_the_ellipse():
         for pocket in truth["pockets"]:
             if min(pocket["radii"]) < 2.5:
                 continue
-            far = radius(pocket["centre"], pocket["radii"])
+            far = radius(pocket)
             inside = images["image"][far < 0.5]
             assert (images["mask"][far < 0.5] == MASK[pocket["kind"]]).mean() > (0.8 if pocket["kind"] == "subretinal" else 0.99)
             around = images["image"][(far > 1.2) & (far < 1.7) & (images["mask"] == 0)]
