@@ -17,7 +17,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from schema.digest import sha256_bytes
-from tasks.sources._dicom_terms import MAKERS, TERMS
+from tasks.sources._dicom_terms import MAKERS, TERMS, words
 
 EDITION = "dicomfields_2026c"
 """dicomanonymizer's table of PS3.15 E.1-1, edition 2026c."""
@@ -25,13 +25,15 @@ EDITION = "dicomfields_2026c"
 OLDEST = 90
 """Years that every greater age is given as: 45 CFR 164.514(b)(2)(i)(C) lets ages of 90 or older pass as one category alone."""
 
-NUMBERS = (
-    "AcquisitionNumber BitsStored BodyPartThickness Columns CompressionForce DataCollectionDiameter DiffusionBValue "
-    "DistanceSourceToDetector DistanceSourceToPatient EchoTime EchoTrainLength Exposure ExposureTime FlipAngle FrameTime "
-    "GantryDetectorTilt ImagesInAcquisition InstanceNumber InversionTime KVP MagneticFieldStrength NumberOfAverages NumberOfFrames "
-    "ReconstructionDiameter RepetitionTime RescaleIntercept RescaleSlope Rows SamplesPerPixel SeriesNumber SliceLocation SliceThickness "
-    "SpacingBetweenSlices WindowCenter WindowWidth XRayTubeCurrent"
-).split()
+NUMBERS = words(
+    """
+    AcquisitionNumber BitsStored BodyPartThickness Columns CompressionForce DataCollectionDiameter DiffusionBValue
+    DistanceSourceToDetector DistanceSourceToPatient EchoTime EchoTrainLength Exposure ExposureTime FlipAngle FrameTime
+    GantryDetectorTilt ImagesInAcquisition InstanceNumber InversionTime KVP MagneticFieldStrength NumberOfAverages NumberOfFrames
+    ReconstructionDiameter RepetitionTime RescaleIntercept RescaleSlope Rows SamplesPerPixel SeriesNumber SliceLocation SliceThickness
+    SpacingBetweenSlices WindowCenter WindowWidth XRayTubeCurrent
+    """
+)
 """Elements of the image and how it was made. Of several values, the first."""
 
 PAIRS = ("PixelSpacing", "ImagerPixelSpacing")
@@ -76,21 +78,21 @@ def age(value: Any) -> float | int | None:
     return OLDEST if years > 89 else int(years) if years.is_integer() else round(years, 2)
 
 
-def _words(keyword: str) -> Callable[[Any], str | list[str] | None]:
+def _term(keyword: str) -> Callable[[Any], str | list[str] | None]:
     def known(value: Any) -> str | list[str] | None:
-        words = [word for word in (str(part).strip().upper() for part in _values(value)) if word in TERMS[keyword]]
+        found = [word for word in (str(part).strip().upper() for part in _values(value)) if word in TERMS[keyword]]
         if keyword in ("ImageType", "ScanningSequence", "SequenceVariant"):
-            return words or None
-        return words[0] if words else None
+            return found or None
+        return found[0] if found else None
 
     return known
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    **{keyword: _numbers for keyword in (*NUMBERS, "PatientSize", "PatientWeight")},
-    **{keyword: _words(keyword) for keyword in TERMS},
-    **{keyword: _uid for keyword in UIDS},
-    **{keyword: _date for keyword in DATES},
+    **dict.fromkeys((*NUMBERS, "PatientSize", "PatientWeight"), _numbers),
+    **{keyword: _term(keyword) for keyword in TERMS},
+    **dict.fromkeys(UIDS, _uid),
+    **dict.fromkeys(DATES, _date),
     "Manufacturer": _maker,
     "PatientAge": age,
 }
@@ -133,7 +135,7 @@ def attributes(header: Dataset, retain: Iterable[str] = (), dates: bool = False)
                 chosen[tag] = header[tag]
             except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError):
                 continue  # an element whose bytes make no value has nothing to give
-    given = {(tag >> 16, tag & 0xFFFF) for tag in chosen.keys()}
+    given = {(element.tag.group, element.tag.element) for element in chosen}
     kept = {place for place in given if rules.get(place, keep) is keep}
     profiled = {place: rules[place] for place in given if place in rules}
     anonymize_dataset(chosen, base_rules_gen=lambda: profiled)

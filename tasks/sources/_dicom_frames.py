@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import JPEG2000TransferSyntaxes, RLELossless
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit, RLELossless
 
 from tasks.sources._decode import Unreadable
 from tasks.sources._dicom_file import DicomFile, silent
@@ -89,13 +89,13 @@ def _encapsulated(found: DicomFile, decoder, options: dict, wanted: list[int]) -
         if frame is None:
             raise Unreadable("truncated image")
         if index in waiting:
-            _refuse_bomb(frame, found, options)
+            _check_frame(frame, found, options)
             with silent():
                 pixels, described = decoder.as_array(encapsulate([frame]), index=0, **options)
             yield index, pixels, described["photometric_interpretation"]
 
 
-def _refuse_bomb(frame: bytes, found: DicomFile, options: dict) -> None:
+def _check_frame(frame: bytes, found: DicomFile, options: dict) -> None:
     """A decoder believes the size that stands in the compressed frame, not the header's."""
     expected = options["rows"] * options["columns"]
     if found.syntax == RLELossless:
@@ -103,9 +103,11 @@ def _refuse_bomb(frame: bytes, found: DicomFile, options: dict) -> None:
         if len(frame) > 2 * expected * options["samples_per_pixel"] * options["bits_allocated"] // 8 + 1024:
             raise Unreadable("decompression bomb")
         return
-    claimed = _jpeg2000_size(frame) if found.syntax in JPEG2000TransferSyntaxes else _jpeg_size(frame)
+    claimed, bits = (_jpeg2000_size(frame), None) if found.syntax in JPEG2000TransferSyntaxes else _jpeg_size(frame)
     if claimed is not None and claimed > max(4 * expected, 1 << 20):
         raise Unreadable("decompression bomb")
+    if bits == 12 and found.syntax == JPEGExtended12Bit:
+        raise Unreadable("no decoder for JPEG Extended of 12 bits: pylibjpeg-libjpeg (GPL) has one")
 
 
 def _jpeg2000_size(frame: bytes) -> int | None:
@@ -117,12 +119,12 @@ def _jpeg2000_size(frame: bytes) -> int | None:
     return max(0, right - left) * max(0, bottom - top)
 
 
-def _jpeg_size(frame: bytes) -> int | None:
-    """Pixels of a JPEG or JPEG-LS stream by its start of frame (ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2), None without one."""
+def _jpeg_size(frame: bytes) -> tuple[int | None, int | None]:
+    """Pixels and bits of a JPEG or JPEG-LS stream by its start of frame (ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2), None without one."""
     at = 2
     while at + 9 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return int.from_bytes(frame[at + 5 : at + 7], "big") * int.from_bytes(frame[at + 7 : at + 9], "big")
+            return int.from_bytes(frame[at + 5 : at + 7], "big") * int.from_bytes(frame[at + 7 : at + 9], "big"), frame[at + 4]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return None
+    return None, None

@@ -9,19 +9,22 @@ from pydicom.pixels.processing import apply_color_lut
 
 from tasks.sources._decode import Unreadable
 from tasks.sources._dicom_frames import MOST_PIXELS
+from tasks.sources._dicom_terms import words
 
 COLOUR = {"RGB", "YBR_RCT", "YBR_ICT"}
 """What is RGB once decoded: the two YBR of JPEG 2000 are undone by its decoder."""
 
-TAGS = (
-    "BitsAllocated BitsStored Columns DoubleFloatPixelData ExtendedOffsetTable ExtendedOffsetTableLengths HighBit ModalityLUTSequence "
-    "NumberOfFrames PhotometricInterpretation PixelAspectRatio PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation PixelSpacing "
-    "ImagerPixelSpacing NominalScannedPixelSpacing PlanarConfiguration RescaleIntercept RescaleSlope Rows SamplesPerPixel "
-    "SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence VOILUTFunction VOILUTSequence WindowCenter WindowWidth "
-    "RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor "
-    "RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData "
-    "SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData"
-).split()
+TAGS = words(
+    """
+    BitsAllocated BitsStored Columns DoubleFloatPixelData ExtendedOffsetTable ExtendedOffsetTableLengths HighBit ModalityLUTSequence
+    NumberOfFrames PhotometricInterpretation PixelAspectRatio PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation
+    PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing PlanarConfiguration RescaleIntercept RescaleSlope Rows SamplesPerPixel
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence VOILUTFunction VOILUTSequence WindowCenter WindowWidth
+    RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
+    RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData
+    SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData
+    """
+)
 """The elements that decoding and rendering need."""
 
 GROUPS = ("FrameVOILUTSequence", "PixelValueTransformationSequence", "PixelMeasuresSequence")

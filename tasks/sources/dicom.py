@@ -66,7 +66,7 @@ class Plugin(Source):
             default="refuse", description="what becomes of images whose header says that they have burned-in annotation"
         )
         retain: list[Literal["patient-characteristics"]] = Field(default=[], description="options of PS3.15 E.3 that keep elements")
-        dates: Literal["drop", "shift"] = Field(default="drop", description="shift: give days to ingest, which shifts them for each patient")
+        dates: Literal["drop", "shift"] = Field(default="drop", description="shift: give days to ingest, which shifts them by patient")
 
         @model_validator(mode="after")
         def _has_one_label(self) -> Self:
