@@ -1,8 +1,8 @@
 """What of a DICOM header may leave it: a short list of coded and numeric elements, after the profile of PS3.15 Annex E.
 
 Two walls. The list first: an element that is not on it is never read, nor anything private or inside a sequence, so that free text cannot
-pass. Then the Basic Application Level Confidentiality Profile (PS3.15 E.1) by dicomanonymizer with the edition of the standard that it
-brings, so that an element the standard comes to call identifying is gone with the next upgrade of that library.
+pass. Then the Basic Application Level Confidentiality Profile (PS3.15 table E.1-1) as dicomanonymizer holds it: whatever the profile does
+something to is dropped, unless an option keeps it. An element that a later edition calls identifying goes with the upgrade of that library.
 """
 
 import math
@@ -12,7 +12,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions, keep
+from dicomanonymizer.simpledicomanonymizer import initialize_actions
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
@@ -106,20 +106,14 @@ def _values(value: Any) -> list:
 
 
 @cache
-def _profile() -> dict[tuple, Callable]:
-    return initialize_actions(EDITION)
+def allowed(retain: tuple[str, ...] = (), dates: bool = False) -> dict[int, str]:
+    """The elements of the list that the profile leaves alone, and those that an option of PS3.15 E.3 keeps: tag and keyword.
 
-
-@cache
-def _rules(retain: tuple[str, ...], dates: bool) -> dict[tuple, Callable]:
-    """The profile's rules for the elements of the list, those kept by an option of PS3.15 E.3 taken out."""
+    Where the profile replaces, empties or cleans a value, nothing is given at all: a dummy has nothing to say.
+    """
+    profile = initialize_actions(EDITION)
     kept = {*UIDS, *(CHARACTERISTICS if "patient-characteristics" in retain else ()), *(DATES if dates else ())}
-    rules = {}
-    for tag, keyword in TAGS.items():
-        place = (tag >> 16, tag & 0xFFFF)
-        if place in _profile():
-            rules[place] = keep if keyword in kept else _profile()[place]
-    return rules
+    return {tag: keyword for tag, keyword in TAGS.items() if keyword in kept or (tag >> 16, tag & 0xFFFF) not in profile}
 
 
 def attributes(header: Dataset, retain: Iterable[str] = (), dates: bool = False) -> dict[str, Any]:
@@ -127,32 +121,23 @@ def attributes(header: Dataset, retain: Iterable[str] = (), dates: bool = False)
 
     `retain`: `patient-characteristics`, or nothing. `dates`: whether days are given (ISO 8601, of the source, not shifted).
     """
-    rules = _rules(tuple(retain), dates)
-    chosen = Dataset()
-    for tag in TAGS:
-        if tag in header:
-            try:
-                chosen[tag] = header[tag]
-            except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError):
-                continue  # an element whose bytes make no value has nothing to give
-    given = {(element.tag.group, element.tag.element) for element in chosen}
-    kept = {place for place in given if rules.get(place, keep) is keep}
-    profiled = {place: rules[place] for place in given if place in rules}
-    anonymize_dataset(chosen, base_rules_gen=lambda: profiled)
+    names = allowed(tuple(retain), dates)
     found = {}
-    for element in chosen:
-        # What the profile replaces by a dummy has nothing to say either.
-        if (element.tag.group, element.tag.element) in kept and element.value not in (None, "", []):
-            found |= _read(TAGS[element.tag], element.value)
+    for tag in header.keys():  # noqa: SIM118  a Dataset iterates over its elements, and would convert each of them
+        if tag in names:
+            found |= _read(header, tag, names[tag])
     return found
 
 
-def _read(keyword: str, value: Any) -> dict[str, Any]:
+def _read(header: Dataset, tag: int, keyword: str) -> dict[str, Any]:
     try:
+        value = header[tag].value
+        if value is None or value == "":
+            return {}
         if keyword in PAIRS:
             row, column = (_numbers(part) for part in value)
             return {f"{keyword}.row": row, f"{keyword}.column": column}
         read = READERS[keyword](value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return {}
+    except (ValueError, TypeError, LookupError, OverflowError, AttributeError, NotImplementedError):
+        return {}  # an element whose bytes make no such value has nothing to give
     return {} if read is None else {keyword: read}

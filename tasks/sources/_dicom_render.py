@@ -1,5 +1,6 @@
 """Stored values as they are shown: modality LUT, VOI LUT or window, polarity, palette, square pixels (PS3.3 C.7.6.3, C.11.1, C.11.2)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,29 +64,28 @@ def _eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
     return (np.minimum(values, most).astype(np.float64) * (255 / most) + 0.5).astype(np.uint8)
 
 
-def _grey(pixels: np.ndarray, kind: str, header: Dataset, frame: int, config: Any) -> np.ndarray:
-    stored = pixels
-    whole = np.issubdtype(stored.dtype, np.integer)
-    padding = _padding(stored, header) if whole else ~np.isfinite(stored)
-    if whole and config.window == "header" and _is_shown_as_stored(stored, header, frame):
-        image = stored * np.uint8(255) if int(header.get("BitsStored") or 8) == 1 else stored.astype(np.uint8, copy=False)
+def _grey(stored: np.ndarray, kind: str, header: Dataset, frame: int, config: Any) -> np.ndarray:
+    if stored.dtype.kind in "iu":
+        low, high = min(0, int(stored.min())), int(stored.max())
+        # A table of all stored values costs less than working on every pixel.
+        if high - low < max(stored.size, 1 << 16):
+            at = stored.astype(np.int32) - low if low else stored
+            steps = np.arange(low, max(high, low) + 1)
+            return _levels(steps, lambda: np.bincount(at.ravel(), minlength=len(steps)), kind, header, frame, config)[at]
+    return _levels(stored, lambda: np.ones(stored.shape, np.int64), kind, header, frame, config)
+
+
+def _levels(stored: np.ndarray, count: Callable[[], np.ndarray], kind: str, header: Dataset, frame: int, config: Any) -> np.ndarray:
+    """uint8 of stored values, padding black. `count` gives how many pixels of the image have each of them."""
+    padded = _padded(stored, header)
+    values = stored if padded is None else np.where(padded, 0, stored)
+    if config.window == "header" and _is_shown_as_stored(stored, header, frame):
+        levels = (values * 255 if int(header.get("BitsStored") or 8) == 1 else values).astype(np.uint8)
     else:
-        shown = stored if padding is None else stored[~padding]
-        low, high = (int(shown.min()), int(shown.max())) if whole and shown.size else (0, 0)
-        # A table of all stored values between the least and the most costs less than working on every pixel.
-        if whole and high - low < max(stored.size, 4096):
-            steps = np.arange(low, high + 1)
-            table = _shown(steps, shown, header, frame, config)
-            at = stored if padding is None else np.clip(stored, low, high)
-            image = table[(at - low) if low >= 0 else at.astype(np.int32) - low]
-        else:
-            values = stored.astype(np.float64) if padding is None else np.where(padding, 0, stored).astype(np.float64)
-            image = _shown(values, shown, header, frame, config)
+        levels = _shown(values, lambda: count() if padded is None else np.where(padded, 0, count()), header, frame, config)
     if kind == "MONOCHROME1":
-        image = 255 - image
-    if padding is not None:
-        image = np.where(padding, np.uint8(0), image)
-    return image
+        levels = 255 - levels
+    return levels if padded is None else np.where(padded, np.uint8(0), levels)
 
 
 def _is_shown_as_stored(stored: np.ndarray, header: Dataset, frame: int) -> bool:
@@ -93,21 +93,23 @@ def _is_shown_as_stored(stored: np.ndarray, header: Dataset, frame: int) -> bool
     bits = int(header.get("BitsStored") or header.BitsAllocated)
     plain = (_rescale(header, frame) == (1.0, 0.0)) and not header.get("ModalityLUTSequence")
     voi = frame_value(header, frame, "VOILUTSequence") or frame_value(header, frame, "WindowCenter") not in (None, "")
-    return bits in (1, 8) and stored.dtype.kind == "u" and plain and not voi
+    unsigned = not int(header.get("PixelRepresentation") or 0)
+    return bits in (1, 8) and stored.dtype.kind in "iu" and unsigned and plain and not voi
 
 
-def _padding(stored: np.ndarray, header: Dataset) -> np.ndarray | None:
-    """Where pixels hold Pixel Padding Value (PS3.3 C.7.5.1.1.2): no part of the image, and black in it; None where none does."""
-    first = header.get("PixelPaddingValue")
+def _padded(stored: np.ndarray, header: Dataset) -> np.ndarray | None:
+    """Which values are Pixel Padding Value (PS3.3 C.7.5.1.1.2), no part of the image; of floats, those that are no number. None: none."""
+    if stored.dtype.kind == "f":
+        padded = ~np.isfinite(stored)
+        return padded if padded.any() else None
+    first, last = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
     if first in (None, ""):
         return None
-    last = header.get("PixelPaddingRangeLimit")
-    ends = [int(first), int(first if last in (None, "") else last)]
-    bits = stored.dtype.itemsize * 8
+    signed, bits = int(header.get("PixelRepresentation") or 0), int(header.BitsAllocated)
+    ends = [int(end) % 2**bits for end in (first, first if last in (None, "") else last)]
     # The value may be written with the other sign than the pixels have.
-    low, high = sorted((end + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1) if stored.dtype.kind == "i" else end % 2**bits for end in ends)
-    found = stored == low if low == high else (stored >= low) & (stored <= high)
-    return found if found.any() and not found.all() else None
+    low, high = sorted(end - 2**bits if signed and end >= 2 ** (bits - 1) else end for end in ends)
+    return (stored >= low) & (stored <= high)
 
 
 def _rescale(header: Dataset, frame: int) -> tuple[float, float]:
@@ -116,8 +118,8 @@ def _rescale(header: Dataset, frame: int) -> tuple[float, float]:
     return (slope or 1.0, 0.0 if intercept in (None, "") else float(intercept))
 
 
-def _shown(stored: np.ndarray, everything: np.ndarray, header: Dataset, frame: int, config: Any) -> np.ndarray:
-    """uint8 of stored values, MONOCHROME2. `everything`: all stored values of the image, for percentiles."""
+def _shown(stored: np.ndarray, count: Callable[[], np.ndarray], header: Dataset, frame: int, config: Any) -> np.ndarray:
+    """uint8 of stored values as MONOCHROME2."""
     values = _modality(stored, header, frame)
     window = config.window
     if window == "header":
@@ -129,8 +131,19 @@ def _shown(stored: np.ndarray, everything: np.ndarray, header: Dataset, frame: i
             return apply_window(values, *chosen)
     elif window != "minmax":
         return apply_window(values, window.center, window.width, "LINEAR")
-    low, high = np.percentile(_modality(everything, header, frame), config.percentiles) if everything.size else (0, 1)
+    low, high = percentiles(values, count(), config.percentiles)
     return apply_window(values, (low + high) / 2, max(high - low, 1e-9), "LINEAR_EXACT")
+
+
+def percentiles(values: np.ndarray, counts: np.ndarray, percents: tuple[float, float]) -> np.ndarray:
+    """As numpy.percentile of values that occur `counts` times each; zeros where none occurs."""
+    order = np.argsort(values, axis=None)
+    values, ends = values.ravel()[order], np.cumsum(counts.ravel()[order])
+    if not ends[-1]:
+        return np.zeros(2)
+    at = np.asarray(percents) / 100 * (ends[-1] - 1)
+    below, above = (values[np.searchsorted(ends, place, side="right")] for place in (np.floor(at), np.ceil(at)))
+    return below + (above - below) * (at - np.floor(at))
 
 
 def _modality(stored: np.ndarray, header: Dataset, frame: int) -> np.ndarray:
