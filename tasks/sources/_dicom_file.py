@@ -110,7 +110,12 @@ def _read(stream: _Bytes, tags: list[int]) -> DicomFile:
     implicit, little = header.original_encoding
     guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or guessed)
-    return _locate(DicomFile(header, stream, syntax, stream.size, cut=stream.cut or stream.tell() > stream.size))
+    cut = stream.cut or stream.tell() > stream.size
+    if cut and not syntax.is_transfer_syntax:
+        raise Unreadable("truncated image")
+    if syntax.is_private or not syntax.is_transfer_syntax:
+        raise Unreadable("unsupported transfer syntax: a private one")
+    return _locate(DicomFile(header, stream, syntax, stream.size, cut=cut))
 
 
 def _refuse_others(stream: _Bytes) -> None:

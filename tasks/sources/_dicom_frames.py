@@ -24,7 +24,7 @@ def count_frames(found: DicomFile) -> int:
     """How many frames the header claims. Raises Unreadable where there is no image, or one too large to be true."""
     header = found.header
     if found.keyword is None:
-        raise Unreadable("truncated image" if found.cut else "no pixel data")
+        raise Unreadable("truncated image")
     if any(header.get(keyword) in (None, "") for keyword in NEEDED):
         raise Unreadable("header without the size of the image")
     frames = int(header.get("NumberOfFrames") or 1)
@@ -44,8 +44,7 @@ def decode_frames(found: DicomFile, frames: int, wanted: Iterable[int]) -> Itera
     try:
         decoder = get_decoder(found.syntax)
     except NotImplementedError:
-        name = "a private one" if found.syntax.is_private or found.syntax.name == found.syntax else found.syntax.name
-        raise Unreadable(f"unsupported transfer syntax: {name}") from None
+        raise Unreadable(f"unsupported transfer syntax: {found.syntax.name}") from None
     if not decoder.is_available:
         raise Unreadable(f"no decoder for {found.syntax.name}: install {', '.join(decoder.missing_dependencies)}")
     with silent():

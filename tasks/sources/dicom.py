@@ -164,7 +164,7 @@ class Plugin(Source):
         from tasks.sources._dicom_file import LeftOut
 
         header, config = found.header, self.config
-        if found.keyword is None and not found.cut:
+        if found.keyword is None and not found.cut and "Rows" not in header:
             raise LeftOut("no pixel data")
         if config.modality is not None and _text(header, "Modality") not in config.modality:
             raise LeftOut("modality that is not asked for")
