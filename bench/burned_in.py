@@ -27,7 +27,7 @@ from scipy.stats import beta
 from bench.burned_text import STYLES, Drawn, draw
 from schema.errors import SynthmillError
 from schema.settings import data_root, quieten
-from tasks.burned_in import Box, TextFinder, grow, paint_over
+from tasks.ingesting.burned_in import Box, TextFinder, grow, paint_over
 
 SIZES = (8, 10, 12, 16, 24, 32, 48)
 DRAWS = {"NIH X-ray 256": 5, "NIH X-ray 1024": 1, "dermoscopy 224": 3, "fundus 512": 2, "MR head": 2, "phantom 256": 2}

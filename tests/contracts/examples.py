@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from schema.record import encode_png
+from tests.dicoms import write
 
 
 def phantom(folder: Path) -> dict[str, Any]:
@@ -90,10 +91,22 @@ def parquet(folder: Path) -> dict[str, Any]:
     return {"kind": "parquet", "folder": str(folder), "patient": "who"}
 
 
+def dicom(folder: Path) -> dict[str, Any]:
+    """Three images of two patients, one of them with two frames, one cut short, and a file that is no DICOM."""
+    rng = np.random.default_rng(0)
+    write(folder / "a" / "1", rng.integers(0, 4096, (20, 30), dtype=np.uint16), PatientID="p1")
+    write(folder / "a" / "2", rng.integers(0, 256, (2, 20, 30), dtype=np.uint8), PatientID="p1", NumberOfFrames=2)
+    write(folder / "b.dcm", rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), PatientID="p2")
+    (folder / "cut.dcm").write_bytes((folder / "b.dcm").read_bytes()[:-100])
+    (folder / "README").write_text("no image", encoding="utf-8")
+    return {"kind": "dicom", "folder": str(folder), "label": "ct"}
+
+
 SOURCES = {
     "phantom": phantom,
     "medmnist": medmnist,
     "image-folder": image_folder,
+    "dicom": dicom,
     "nifti": nifti,
     "metaimage": metaimage,
     "parquet": parquet,

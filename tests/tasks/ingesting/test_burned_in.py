@@ -9,7 +9,7 @@ import pytest
 from bench import burned_in as bench
 from bench.burned_text import FONTS, STYLES, capital_height, draw, rasterise
 from models.phantom import draw_chest
-from tasks.burned_in import TILE, Box, TextFinder, _starts, grow, merge, paint_over
+from tasks.ingesting.burned_in import TILE, Box, TextFinder, _starts, grow, merge, paint_over
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_it_reads_no_network_and_says_nothing():
         "def no(*_, **__): raise AssertionError('opened a socket')\n"
         "socket.socket.connect = socket.getaddrinfo = no\n"
         "import numpy, sys\n"
-        "from tasks.burned_in import TextFinder\n"
+        "from tasks.ingesting.burned_in import TextFinder\n"
         "TextFinder().find((numpy.arange(4096) % 251).astype('uint8').reshape(64, 64))\n"
         "assert 'rapidocr' not in sys.modules and 'torch' not in sys.modules\n"
     )
