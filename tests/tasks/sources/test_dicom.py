@@ -298,7 +298,7 @@ def test_a_compressed_frame_without_its_end_is_truncated_and_not_filled_up(tmp_p
     (frame,) = pydicom.encaps.generate_frames(read.PixelData, number_of_frames=1)
     read.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 2]])
     read.save_as(tmp_path / "x")
-    assert reasons(tmp_path) == {"x": "truncated image"}
+    assert reasons(tmp_path, no_patient="file") == {"x": "truncated image"}
 
 
 def test_any_cut_and_any_flipped_byte_ends_in_a_record_or_a_reason(tmp_path, capfd):
