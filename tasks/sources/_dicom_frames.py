@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit, RLELossless
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSTransferSyntaxes, RLELossless
 
 from tasks.sources._decode import Unreadable
 from tasks.sources._dicom_file import DicomFile, silent
@@ -16,6 +16,17 @@ MOST_PIXELS = 89_478_485
 """Pixels of one frame: where Pillow warns of a decompression bomb, and where the sources of image files stop."""
 
 MOST_PIXELS_OF_A_FILE = 48 * MOST_PIXELS
+
+PLUGINS = {
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+}
+"""Which of pydicom's decoders is asked: GDCM, its own first choice, ends the whole process at some broken frames. It is left with JPEG
+lossless alone, which no other decoder here knows."""
+
+END_OF_IMAGE = b"\xff\xd9"
+"""Last marker of JPEG, JPEG-LS and JPEG 2000 alike (ISO/IEC 10918-1 B.1.1.3, 14495-1 C.1, 15444-1 A.4.4)."""
 
 NEEDED = ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation")
 
@@ -81,6 +92,7 @@ def _encapsulated(found: DicomFile, decoder, options: dict, wanted: list[int]) -
     offsets = options.pop("extended_offsets", None)
     frames = generate_frames(found.stream, number_of_frames=options["number_of_frames"], extended_offsets=offsets)
     options = {**options, "number_of_frames": 1}
+    plugin = PLUGINS.get(found.syntax, "")
     waiting = set(wanted)
     for index in range(max(waiting, default=-1) + 1):
         with silent():
@@ -90,12 +102,12 @@ def _encapsulated(found: DicomFile, decoder, options: dict, wanted: list[int]) -
         if index in waiting:
             _check_frame(frame, found, options)
             with silent():
-                pixels, described = decoder.as_array(encapsulate([frame]), index=0, **options)
+                pixels, described = decoder.as_array(encapsulate([frame]), index=0, decoding_plugin=plugin, **options)
             yield index, pixels, described["photometric_interpretation"]
 
 
 def _check_frame(frame: bytes, found: DicomFile, options: dict) -> None:
-    """A decoder believes the size that stands in the compressed frame, not the header's."""
+    """Raises Unreadable for what no decoder should see: it believes the size that stands in the compressed frame, not the header's."""
     expected = options["rows"] * options["columns"]
     if found.syntax == RLELossless:
         # A byte of RLE holds at most one pixel's byte and a 128th more (PS3.5 G.3), so more than that is no honest frame.
@@ -103,8 +115,11 @@ def _check_frame(frame: bytes, found: DicomFile, options: dict) -> None:
             raise Unreadable("decompression bomb")
         return
     claimed, bits = (_jpeg2000_size(frame), None) if found.syntax in JPEG2000TransferSyntaxes else _jpeg_size(frame)
-    if claimed is not None and claimed > max(4 * expected, 1 << 20):
-        raise Unreadable("decompression bomb")
+    if claimed is not None and claimed > expected:
+        raise Unreadable("decompression bomb" if claimed > 16 * expected else "corrupt image")
+    # A frame that is cut makes CharLS search for its end for half a minute, and libjpeg fill it up with grey.
+    if not frame.rstrip(b"\0\xff").endswith(END_OF_IMAGE):
+        raise Unreadable("truncated image")
     if bits == 12 and found.syntax == JPEGExtended12Bit:
         raise Unreadable("no decoder for JPEG Extended of 12 bits: pylibjpeg-libjpeg (GPL) has one")
 

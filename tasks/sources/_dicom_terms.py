@@ -35,12 +35,12 @@ BODY_PART = frozenset(
     """
     )
 )
-"""PS3.16 Annex L, the column of the defined terms for Body Part Examined."""
+"""Body Part Examined: terms of PS3.16 Annex L for people, and a few for limbs that modalities write beside them; rarer ones are dropped."""
 
 VIEW = frozenset(
     words(
         """
-    AP PA LL RL RLD LLD RLO LLO LAT LATERAL LPO RPO LAO RAO OBL CC MLO ML LM LMO XCCL XCCM FB SIO ISO CV RM RL RCC
+    AP PA LL RL RLD LLD RLO LLO LAT LATERAL LPO RPO LAO RAO OBL CC MLO ML LM LMO XCC XCCL XCCM FB SIO ISO CV
     """
     )
 )

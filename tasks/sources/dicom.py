@@ -235,7 +235,7 @@ class Plugin(Source):
                 path = Path(here, name)
                 if path != self._csv:
                     found[path.relative_to(self._folder).as_posix()] = (path, self._fault(path))
-        return {os.fsencode(name).decode(errors="replace"): found[name] for name in sorted(found)}
+        return {os.fsencode(name).decode(errors="backslashreplace"): found[name] for name in sorted(found)}
 
     def _fault(self, path: Path) -> str | None:
         if path.is_symlink():

@@ -292,6 +292,15 @@ def test_a_compressed_frame_larger_than_the_header_says_is_refused(tmp_path, dat
     assert reasons(tmp_path) == {"x": "decompression bomb"}
 
 
+@pytest.mark.parametrize("name", ["SC_rgb_jls_lossy_line", "SC_rgb_jpeg_gdcm", "MR_small_jp2klossless", "SC_rgb_jpeg_lossy_gdcm"])
+def test_a_compressed_frame_without_its_end_is_truncated_and_not_filled_up(tmp_path, data_root, name):
+    read = pydicom.dcmread(data_root / "dicom_pydicom_test_files" / f"{name}.dcm")
+    (frame,) = pydicom.encaps.generate_frames(read.PixelData, number_of_frames=1)
+    read.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 2]])
+    read.save_as(tmp_path / "x")
+    assert reasons(tmp_path, no_patient="file") == {"x": "truncated image"}
+
+
 def test_any_cut_and_any_flipped_byte_ends_in_a_record_or_a_reason(tmp_path, capfd):
     stored = np.random.default_rng(0).integers(0, 4096, (8, 8), dtype=np.uint16)
     whole = write(tmp_path / "whole", stored, PatientName="Doe^John", VOILUTSequence=[lut(0, list(range(64)), 8)]).read_bytes()
