@@ -108,7 +108,7 @@ def checked(dataset: str) -> tuple[list[dict[str, str]], int]:
 
     def params_source_and_space() -> str:
         files = check.check(dataset).files()
-        return f"the source has {len(files)} files, the first {files[0]}" if files else "the source draws its own images"
+        return f"the source has {len(files)} files" if files else "the source draws its own images"
 
     def git_and_store() -> str:
         preflight(dataset)

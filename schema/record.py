@@ -77,7 +77,7 @@ REAL = pa.schema(
 )
 """What every real record has; `sha256` is of the pixels of `image`."""
 
-RESERVED = (*REAL.names, "images", "seed", "label_name", "prompt")
+RESERVED = (*REAL.names, "images", "seed", "label_name", "height", "width")
 """Names that no attribute and no further image may take."""
 
 
