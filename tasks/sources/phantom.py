@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from models.phantom import LABELS, draw_chest
+from models.phantoms.chest import LABELS, draw_chest
 from schema.params import Section, nearest
 from schema.record import Record
 from tasks.sources import Source

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models.phantom import _expose, draw_chest
-from models.projection import LUNG, SOFT
+from models.phantoms.chest import _expose, draw_chest
+from models.phantoms.chest_projection import LUNG, SOFT
 from schema.digest import sha256_pixels
 from schema.errors import UsageError
 from schema.params import validate

@@ -1,6 +1,6 @@
 """Drawn frontal chest radiographs whose truth is known.
 
-    python -m models.phantom docs/img/phantoms.png
+    python -m models.phantoms.chest docs/img/phantoms.png
 
 Anatomy is drawn in centimetres, projected by adding up line integrals of attenuation, and exposed by the law of Beer and Lambert,
 I = I0 exp(-sum(mu t)). What is displayed is log exposure through a sigmoid (DICOM PS3.3 C.11.3.1.2), dense white.
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from models.anatomy import SIDES, Anatomy, Heart, Opacity, draw_anatomy, draw_opacities
-from models.projection import FRONT, LUNG, RIB_PAIRS, SOFT, Rays, line_integrals
+from models.phantoms.chest_anatomy import SIDES, Anatomy, Heart, Opacity, draw_anatomy, draw_opacities
+from models.phantoms.chest_projection import FRONT, LUNG, RIB_PAIRS, SOFT, Rays, line_integrals
 
 LABELS = ("normal", "opacity", "cardiomegaly")
 
@@ -166,5 +166,5 @@ def contact_sheet(path: Path, size: int = 128, columns: int = 6) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m models.phantom FILE.png")
+        sys.exit("usage: python -m models.phantoms.chest FILE.png")
     contact_sheet(Path(sys.argv[1]))
