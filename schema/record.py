@@ -19,6 +19,9 @@ class Record:
     """One image from a source. `image`: uint8, H x W (grey) or H x W x 3 (RGB), of any size; `patient` is what splits group by.
 
     `split` is set only by a source that comes with its own split, else None and ingest decides.
+    `images`: further images of the same scene by name (`mr` beside a CT, `mask`), each uint8 of the same height and width.
+    `attributes`: all else that the source knows, by its own word for it (a column, a DICOM keyword): str, number, list of str, or None.
+    Ingest keeps what params.yaml declares of the two, drops the rest and counts it.
     `id` and `patient` are the source's own words: ingest replaces both by keyed digests before anything is written.
     """
 
@@ -28,6 +31,8 @@ class Record:
     label: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     split: str | None = None
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from schema.errors import SynthmillError, UsageError
 from schema.params import Section, nearest
 from schema.record import Record, Rejected
 from schema.settings import data_root
-from tasks.sources import Source, resolve
+from tasks.sources import Source, Unit, resolve
 from tasks.sources._decode import SUFFIXES, Unreadable, decode
 from tasks.sources._table import Table
 
@@ -30,8 +30,10 @@ LAYOUTS = {
 }
 """The columns of the official files; `isic` has a column for each class, 1 where the image is of it."""
 
-ASKED = {"label not in classes", "several labels"}
-"""Reasons that come up only where the config asks for them: `other: ignore`, `multi_label: skip`."""
+UNNAMED = "not in the csv"
+
+ASKED = {"label not in classes", "several labels", UNNAMED}
+"""Reasons that are no fault: the CSV decides what is in, and the config asks for the others by `other: ignore`, `multi_label: skip`."""
 
 SPLIT_WORDS = {"train": "train", "val": "holdout", "valid": "holdout", "validation": "holdout", "holdout": "holdout", "test": "test"}
 
@@ -89,21 +91,26 @@ class Plugin(Source):
     def count(self) -> int:
         return len(self._rows) + len(self._unnamed())
 
-    def records(self) -> Iterator[Record | Rejected]:
-        """In the order of the CSV, then the images that it does not name. One image is in memory at a time."""
+    def units(self) -> Iterator[Unit]:
+        """A unit a row, in the order of the CSV, then one for each image that it does not name."""
         for row in self._rows:
-            if row.fault or row.file is None:
-                yield Rejected(row.id, row.fault or "missing file", asked=row.fault in ASKED)
-                continue
-            try:
-                image = decode(row.file)
-            except Unreadable as error:
-                yield Rejected(row.id, str(error))
-                continue
-            # With no patient column, copies of one image at least never straddle a split.
-            yield Record(row.id, row.patient or sha256_pixels(image), image, row.label, split=row.split)
+            facts = {"patient": row.patient, "split": row.split, "label": row.label, "fault": row.fault}
+            yield Unit(row.id, (row.file,) if row.file else (), facts)
         for path in self._unnamed():
-            yield Rejected(path, "not in the csv", asked=True)
+            yield Unit(path, (self._found[path],), {"fault": UNNAMED})
+
+    def read(self, unit: Unit) -> Iterator[Record | Rejected]:
+        facts = unit.facts
+        if facts["fault"] or not unit.files:
+            yield Rejected(unit.key, facts["fault"] or "missing file", asked=facts["fault"] in ASKED)
+            return
+        try:
+            image = decode(unit.files[0])
+        except Unreadable as error:
+            yield Rejected(unit.key, str(error))
+            return
+        # With no patient column, copies of one image at least never straddle a split.
+        yield Record(unit.key, facts["patient"] or sha256_pixels(image), image, facts["label"], split=facts["split"])
 
     def _unnamed(self) -> list[str]:
         named = {row.file for row in self._rows}

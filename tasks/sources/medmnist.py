@@ -25,7 +25,7 @@ from schema.errors import SynthmillError
 from schema.params import Section, nearest
 from schema.record import Record
 from schema.settings import root
-from tasks.sources import Source, resolve
+from tasks.sources import Source, Unit, resolve
 from tasks.sources._download import fetch
 
 RECORD = "https://zenodo.org/records/10519652/files"
@@ -48,6 +48,9 @@ MD5 = {
 
 SPLITS = {"train": "train", "val": "holdout", "test": "test"}
 KEYS = [f"{split}_{what}" for split in SPLITS for what in ("images", "labels")]
+
+RUN = 512
+"""Images that are read at one go."""
 
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, RuntimeError, MemoryError),
@@ -101,15 +104,24 @@ class Plugin(Source):
     def count(self) -> int:
         return sum(map(len, self._labels.values()))
 
-    def records(self) -> Iterator[Record]:
-        """train, then val, then test, in the order of the npz; one image is in memory at a time."""
+    def units(self) -> Iterator[Unit]:
+        """train, then val, then test, in the order of the npz, in runs of RUN images."""
         for split in SPLITS:
-            key, labels = f"{split}_images", self._labels[split]
-            shape = self._headers[key].shape[1:]
-            with self._reading() as archive, _array(archive, key)[0] as stream:
-                for index, label in enumerate(labels.tolist()):
-                    image = np.frombuffer(_exactly(stream, math.prod(shape)), np.uint8).reshape(shape)
-                    yield Record(f"{split}/{index}", sha256_pixels(image), image, self.config.classes[label], split=SPLITS[split])
+            labels = self._labels[split].tolist()
+            for first in range(0, len(labels), RUN):
+                yield Unit(f"{split}/{first}", (self._path,), {"split": split, "first": first, "labels": labels[first : first + RUN]})
+
+    def read(self, unit: Unit) -> Iterator[Record]:
+        """One image is in memory at a time."""
+        split, first = unit.facts["split"], unit.facts["first"]
+        key = f"{split}_images"
+        shape = self._headers[key].shape[1:]
+        size = math.prod(shape)
+        with self._reading() as archive, _array(archive, key)[0] as stream:
+            _skip(stream, first * size)
+            for index, label in enumerate(unit.facts["labels"], start=first):
+                image = np.frombuffer(_exactly(stream, size), np.uint8).reshape(shape)
+                yield Record(f"{split}/{index}", sha256_pixels(image), image, self.config.classes[label], split=SPLITS[split])
 
     @cached_property
     def _path(self) -> Path:
@@ -204,6 +216,12 @@ def _array(archive: zipfile.ZipFile, key: str) -> tuple[IO[bytes], Header]:
     if not dtype.hasobject and info.file_size - stream.tell() != size:
         raise ValueError(f"{key} holds {info.file_size - stream.tell()} bytes where its head says {size}")
     return stream, Header(shape, dtype, fortran)
+
+
+def _skip(stream: IO[bytes], size: int) -> None:
+    """Reads over `size` bytes of a stream that may be compressed, a mebibyte at a time."""
+    while size:
+        size -= len(_exactly(stream, min(size, 1 << 20)))
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

@@ -10,7 +10,10 @@ from pydantic import Field, field_validator
 from models.phantoms.chest import LABELS, draw_chest
 from schema.params import Section, nearest
 from schema.record import Record
-from tasks.sources import Source
+from tasks.sources import Source, Unit
+
+RUN = 64
+"""Images that are drawn at one go."""
 
 
 class Plugin(Source):
@@ -18,6 +21,7 @@ class Plugin(Source):
     classes holds each class once. A patient's images share the anatomy; opacities, pose and exposure differ. `meta` is the truth."""
 
     kind = "phantom"
+    drawn = True
 
     class Config(Section):
         kind: Literal["phantom"]
@@ -47,8 +51,12 @@ class Plugin(Source):
     def count(self) -> int:
         return self.config.n
 
-    def records(self) -> Iterator[Record]:
-        for index in range(self.config.n):
+    def units(self) -> Iterator[Unit]:
+        for first in range(0, self.config.n, RUN):
+            yield Unit(f"{first}", (), {"first": first, "last": min(first + RUN, self.config.n)})
+
+    def read(self, unit: Unit) -> Iterator[Record]:
+        for index in range(unit.facts["first"], unit.facts["last"]):
             yield self._record(index)
 
     def _record(self, index: int) -> Record:

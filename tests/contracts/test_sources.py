@@ -1,5 +1,7 @@
 """What every source must keep, run on each one there is in tasks/sources/."""
 
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -41,13 +43,26 @@ def source(plugin, config):
 def facts(item: Record | Rejected) -> tuple:
     if isinstance(item, Rejected):
         return item.id, item.reason, item.asked
-    return item.id, item.patient, item.label, item.split, dict(item.meta), sha256_pixels(item.image)
+    further = {name: sha256_pixels(image) for name, image in item.images.items()}
+    return item.id, item.patient, item.label, item.split, dict(item.meta), dict(item.attributes), further, sha256_pixels(item.image)
 
 
 def test_records_are_the_same_in_the_same_order_every_time(plugin, config, source):
     once = [facts(item) for item in source.records()]
     assert [facts(item) for item in source.records()] == once
     assert [facts(item) for item in plugin(validate(plugin.Config, config, "source")).records()] == once
+
+
+def test_a_unit_is_read_alike_in_any_order_by_an_object_that_listed_nothing(plugin, config, source):
+    units = list(source.units())
+    assert len({unit.key for unit in units}) == len(units)
+    read = {}
+    for unit in reversed(units):
+        assert json.loads(json.dumps(unit.facts)) == unit.facts
+        stranger = plugin(validate(plugin.Config, config, "source"))
+        read[unit.key] = [facts(item) for item in stranger.read(pickle.loads(pickle.dumps(unit)))]
+    assert [fact for unit in units for fact in read[unit.key]] == [facts(item) for item in source.records()]
+    assert {file for unit in units for file in unit.files} <= set(source.files())
 
 
 def test_records_are_images_with_an_id_a_patient_and_a_declared_label(source):
@@ -63,6 +78,9 @@ def test_records_are_images_with_an_id_a_patient_and_a_declared_label(source):
         assert isinstance(record.patient, str)
         assert record.patient
         assert record.label in labels
+        for image in record.images.values():
+            assert image.dtype == np.uint8
+            assert image.shape[:2] == record.image.shape[:2]
         assert record.split is None or record.split in SPLITS
 
 
