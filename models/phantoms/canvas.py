@@ -73,7 +73,7 @@ class Canvas:
         return np.clip(inside / self.pixel + 0.5, 0.0, 1.0)
 
     def spot(self, spot: "Spot", reach: float = 1.0) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A box of pixels that holds a spot `reach` times its size, and how far (in its radii) each is from its centre: 1 on its outline."""
+        """A box of pixels that holds a spot `reach` times its size, and how far each is from its centre: 1 on its outline."""
         box = self.box(spot.x, spot.y, reach * spot.extent + self.pixel)
         dx, dy = self.x[box] - spot.x, self.y[box] - spot.y
         cos, sin = np.cos(spot.angle), np.sin(spot.angle)

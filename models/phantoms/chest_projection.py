@@ -1,4 +1,4 @@
-"""Line integrals of attenuation through the chest phantom, organ by organ. Lengths in cm, coordinates as in `models.phantoms.chest_anatomy`.
+"""Line integrals of attenuation through the chest phantom, organ by organ. Lengths in cm, coordinates as in `chest_anatomy`.
 
 mu at 60 keV is from NIST's tables (Hubbell and Seltzer, NISTIR 5632, table 4).
 """

@@ -8,7 +8,6 @@ camera's bands (F. C. Delori and K. P. Pflibsen, Spectral reflectance of the hum
 
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from models.phantoms.canvas import Canvas, Spot, plain
 from models.phantoms.fundus_anatomy import Eye, draw_eye
 from models.phantoms.fundus_lesions import draw_lesions
 from models.phantoms.fundus_optics import Scene, expose
-from models.phantoms.sheet import contact_sheet
 
 LABELS = ("normal", "diabetic-retinopathy", "glaucoma", "amd")
 
@@ -67,12 +65,12 @@ def draw_shot(rng: np.random.Generator, eye: Eye) -> Shot:
     return Shot(
         field=u(42.0, 50.0) * 0.288,
         middle=(eye.fovea[0] * (1 - share) + u(-0.25, 0.25), eye.fovea[1] * (1 - share) + u(-0.3, 0.3)),
-        exposure=u(0.85, 1.3),
+        exposure=u(1.0, 1.6),
         warmth=u(0.85, 1.15),
-        vignette=u(0.3, 0.6),
-        light_x=u(-0.2, 0.2),
-        light_y=u(-0.2, 0.2),
-        haze=u(0.0, 0.012),
+        vignette=u(0.4, 0.72),
+        light_x=u(-0.3, 0.3),
+        light_y=u(-0.3, 0.3),
+        haze=u(0.0, 0.006),
         blur=u(0.012, 0.022),
         noise=u(0.012, 0.03),
     )
@@ -125,6 +123,6 @@ def _lesion(lesion: Spot, canvas: Canvas) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m models.phantoms.fundus FILE.png")
-    contact_sheet(Path(sys.argv[1]), draw, LABELS, size=256, columns=4)
+    from models.phantoms.sheet import contact_sheet
+
+    contact_sheet(sys.argv, draw, LABELS, sizes=(200,), columns=4)

@@ -70,12 +70,12 @@ def draw_eye(rng: np.random.Generator) -> Eye:
         large_cup=u(0.7, 0.88),
         fovea=fovea,
         melanin=u(0.1, 0.4),
-        blood=u(0.95, 1.35),
-        lens=u(0.5, 1.1),
+        blood=u(0.9, 1.25),
+        lens=u(1.0, 2.4),
         tessellation=u(0.1, 0.9),
         sheen=u(0.2, 1.0),
         crescent=u(0.0, 0.4),
-        macula=u(0.5, 0.9),
+        macula=u(0.65, 1.1),
         arteries=arteries,
         veins=veins,
     )
@@ -105,12 +105,12 @@ def grow(rng: np.random.Generator, fovea: tuple[float, float], artery: float, ve
     start = origin + 0.14 * np.stack([np.zeros(14), np.sign(np.sin(bearing))], 1)
     whose = np.repeat([0, 1], 7)
     orders = [(*_branches(rng, start, bearing, np.zeros(14), radius, fovea, TRUNK), whose)]
-    for steps, count, thin in ((80, 9, (0.42, 0.68)), (34, 6, (0.45, 0.72))):
+    for steps, count, thin in ((80, 7, (0.42, 0.68)), (30, 5, (0.45, 0.72))):
         orders.append(_twigs(rng, orders[-1], fovea, steps, count, thin))
     whose = np.concatenate([order[-1] for order in orders])
     x, y, wide, drawn = (np.concatenate([np.pad(o[k], ((0, 0), (0, TRUNK - o[k].shape[1]))) for o in orders]) for k in range(4))
-    trees = (Vessels(*(each[whose == k] for each in (x, y, wide, drawn)), radius[7 * k : 7 * k + 4]) for k in (0, 1))
-    return next(trees), next(trees)
+    arteries, veins = (Vessels(*(each[whose == k] for each in (x, y, wide, drawn)), radius[7 * k : 7 * k + 4]) for k in (0, 1))
+    return arteries, veins
 
 
 def _twigs(rng, parents, fovea, steps: int, count: int, thin: tuple[float, float]):

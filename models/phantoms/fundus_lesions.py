@@ -26,7 +26,7 @@ MICROANEURYSM = Site("microaneurysm", 0.55, 5.0, (0.03, 0.06), (0.95, 1.05))
 BLOT = Site("haemorrhage", 0.8, 5.5, (0.09, 0.26), (0.8, 1.25))
 FLAME = Site("haemorrhage", 1.6, 5.5, (0.12, 0.26), (1.5, 1.9))
 EXUDATE = Site("hard-exudate", 0.5, 3.2, (0.035, 0.11), (0.8, 1.25))
-COTTON_WOOL = Site("cotton-wool-spot", 2.0, 4.5, (0.22, 0.42), (1.05, 1.35))
+COTTON_WOOL = Site("cotton-wool-spot", 2.0, 4.5, (0.25, 0.45), (1.0, 1.2))
 DRUSE = Site("druse", 0.4, 2.6, (0.035, 0.12), (0.85, 1.18))
 """A microaneurysm is less than 125 um across, and so is a druse but for the large ones, which make macular degeneration intermediate
 (ETDRS report 10, Ophthalmology 98, 1991, 786; F. L. Ferris et al., Ophthalmology 120, 2013, 844)."""
@@ -78,7 +78,7 @@ def _lesion(rng, site: Site, x: float, y: float, eye: Eye) -> Spot:
     angle = float(np.arctan2(dy, dx)) + {FLAME: 0.0, COTTON_WOOL: np.pi / 2}.get(site, rng.uniform(0, np.pi))
     small, large = site.radius
     radius = small * (large / small) ** rng.uniform()
-    rough = 0.04 if site is MICROANEURYSM else 0.16
+    rough = 0.04 if site is MICROANEURYSM else 0.12
     waves = (rng.uniform(0, rough), rng.uniform(0, 2 * np.pi), rng.uniform(0, rough), rng.uniform(0, 2 * np.pi))
     return Spot(site.kind, float(x), float(y), float(radius), rng.uniform(*site.squash), angle, waves, rng.uniform(0.75, 1.2))
 
@@ -88,7 +88,10 @@ def _fits(lesion: Spot, site: Site, found: list[Spot], eye: Eye, middle, reach: 
     near = np.hypot(lesion.x - eye.fovea[0], lesion.y - eye.fovea[1]) - size > site.near - 0.1
     clear = np.hypot(lesion.x, lesion.y) - size > eye.disc_radius + 0.3
     inside = np.hypot(lesion.x - middle[0], lesion.y - middle[1]) + size < reach
-    apart = all(
-        np.hypot(lesion.x - o.x, lesion.y - o.y) > size + o.extent + GAP for o in found
-    )
+    apart = all(np.hypot(lesion.x - o.x, lesion.y - o.y) > _halo(lesion) + _halo(o) + GAP for o in found)
     return bool(near and clear and inside and apart)
+
+
+def _halo(lesion: Spot) -> float:
+    """How far a lesion can be seen: beyond its outline where it has no sharp edge."""
+    return lesion.extent * (1.3 if lesion.kind in (COTTON_WOOL.kind, DRUSE.kind) else 1.0)

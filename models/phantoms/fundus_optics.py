@@ -57,7 +57,7 @@ def expose(scene: Scene, shot: Any, rng: np.random.Generator, quanta: np.ndarray
     canvas, eye = scene.canvas, scene.eye
     from_middle = np.hypot(canvas.x - shot.middle[0], canvas.y - shot.middle[1])
     in_field = canvas.cover(scene.reach - from_middle)
-    melanin, red, white = _pigment(scene, Texture(rng, 26.0, canvas.pixel))
+    melanin, red, white = _pigment(scene, Texture(rng, 26.0, canvas.pixel, slope=2.2))
     light = white[..., None] * WHITE * np.exp(-2 * (melanin[..., None] * MELANIN + red[..., None] * HAEMOGLOBIN))
     light += _sheen(scene, rng)[..., None] * np.array([0.55, 0.5, 0.3], np.float32)
     _deposits(light, scene, below=True)
@@ -90,7 +90,7 @@ def _pigment(scene: Scene, texture: Texture) -> tuple[np.ndarray, np.ndarray, np
     between = 0.55 - np.exp(-((ridge / 0.55) ** 2))
     grain = texture.at(canvas.x, canvas.y, 4.0, 0.57)
     away = 1 - 0.9 * np.exp(-((scene.from_fovea / 2.2) ** 2))
-    melanin = eye.melanin * (1 + eye.tessellation * 0.8 * between * away + 0.25 * warp + 0.1 * grain)
+    melanin = eye.melanin * (1 + eye.tessellation * 0.6 * between * away + 0.2 * warp + 0.1 * grain)
     melanin += eye.macula * (0.2 * np.exp(-((scene.from_fovea / 1.3) ** 2)) + 0.22 * np.exp(-((scene.from_fovea / 0.45) ** 2)))
     red = eye.blood * (1 + 0.1 * eye.tessellation * between * away + 0.1 * warp + 0.02 * grain)
     slim, tall = eye.disc_radius * eye.disc_slimness, eye.disc_radius
@@ -101,8 +101,8 @@ def _pigment(scene: Scene, texture: Texture) -> tuple[np.ndarray, np.ndarray, np
     disc = 1 / (1 + np.exp(-within / 0.035))
     cupped = 1 / (1 + np.exp(-scene.within(scene.cup_centre, scene.cup_radii) / (0.035 + 0.05 * scene.cup)))
     nasal = 0.12 * np.clip(-canvas.x / eye.disc_radius, 0, 1)
-    rim = 0.72 + nasal + 0.05 * grain
-    red = red * (1 - disc) + disc * (rim * (1 - cupped) + 0.13 * cupped)
+    rim = 0.55 + nasal + 0.05 * grain
+    red = red * (1 - disc) + disc * (rim * (1 - cupped) + 0.08 * cupped)
     melanin = melanin * (1 - disc) + disc * 0.02
     return np.maximum(melanin, 0.0), np.maximum(red, 0.05), 0.95 - 0.1 * disc
 
@@ -111,19 +111,21 @@ def _sheen(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Light reflected by bundles of nerve fibres, brightest along the arcades near the disc: streaks along the curves of `fibres`."""
     eye, canvas = scene.eye, scene.canvas
     far = np.clip(canvas.x, 0.05, 0.9 * FIBRE_REACH)
-    arcade = (canvas.y - eye.fovea[1] / eye.fovea[0] * canvas.x) / (np.sqrt(far) * (1 - (far / FIBRE_REACH) ** 2))
-    away = np.hypot(canvas.x, canvas.y)
-    label = np.where(canvas.x > 0, np.arctan(arcade / 1.2), np.sign(canvas.y) * (np.pi / 2 + np.arctan2(-canvas.x, np.abs(canvas.y) + 1e-6)))
-    spokes = rng.normal(size=361)
-    spokes = np.interp(np.linspace(0, 360, 1441), np.arange(361), 0.6 * spokes + 0.8 * np.repeat(rng.normal(size=46), 8)[:361])
-    streak = spokes[np.clip(((label + np.pi) * 1440 / (2 * np.pi)).astype(int), 0, 1440)]
-    bundle = np.exp(-(((np.abs(label) - 1.05) / 0.42) ** 2))
-    return eye.sheen * 0.07 * bundle * np.exp(-np.maximum(away - eye.disc_radius, 0.0) / 2.2) * np.clip(0.8 + 0.35 * streak, 0.1, 2.0)
+    curve = (canvas.y - eye.fovea[1] / eye.fovea[0] * canvas.x) / (np.sqrt(far) * (1 - (far / FIBRE_REACH) ** 2))
+    nasal = np.sign(canvas.y) * (np.pi / 2 + np.arctan2(-canvas.x, np.abs(canvas.y) + 1e-6))
+    bearing = np.where(canvas.x > 0, np.arctan(curve / 1.2), nasal)
+    broad, narrow = rng.normal(size=61), rng.normal(size=361)
+    streaks = 0.8 * np.interp(np.linspace(0, 60, 1441), np.arange(61), broad)
+    streaks += 0.6 * np.interp(np.linspace(0, 360, 1441), np.arange(361), narrow)
+    streak = streaks.astype(np.float32)[np.clip(((bearing + np.pi) * 1440 / (2 * np.pi)).astype(int), 0, 1440)]
+    bundle = np.exp(-(((np.abs(bearing) - 1.05) / 0.42) ** 2))
+    fading = np.exp(-np.maximum(np.hypot(canvas.x, canvas.y) - eye.disc_radius, 0.0) / 2.2)
+    return eye.sheen * 0.07 * bundle * fading * np.clip(0.8 + 0.35 * streak, 0.1, 2.0)
 
 
 COLOURS = {
-    "hard-exudate": np.array([0.93, 0.62, 0.42], np.float32),
-    "cotton-wool-spot": np.array([0.9, 0.55, 0.48], np.float32),
+    "hard-exudate": np.array([0.95, 0.62, 0.6], np.float32),
+    "cotton-wool-spot": np.array([0.9, 0.5, 0.5], np.float32),
     "druse": np.array([0.9, 0.34, 0.2], np.float32),
 }
 """Reflectance of deposits: fat, swollen nerve fibres, and what lies under a thin pigment epithelium."""
@@ -141,8 +143,8 @@ def _deposits(light: np.ndarray, scene: Scene, below: bool) -> None:
         if lesion.kind in COLOURS:
             if lesion.kind != "hard-exudate":
                 # Half as much on the outline as in the middle, without an edge that one could trace.
-                cover = np.minimum(1.0, 1.15 / (1 + np.exp(7 * (far - 1))))
-            share = (np.minimum(0.7 * lesion.strength, 0.9) * cover)[..., None]
+                cover = np.minimum(1.0, 1.1 / (1 + np.exp(5 * (far - 0.95))))
+            share = ((0.75 if below else 0.5) * lesion.strength * cover)[..., None]
             light[box] = light[box] * (1 - share) + share * COLOURS[lesion.kind]
         else:
             depth = 0.07 if lesion.kind == "microaneurysm" else 0.1
@@ -155,7 +157,7 @@ def _camera(light: np.ndarray, scene: Scene, shot: Any, from_middle: np.ndarray)
     dx, dy = canvas.x - shot.middle[0], canvas.y - shot.middle[1]
     off = np.hypot(dx / scene.reach - shot.light_x, dy / scene.reach - shot.light_y)
     lit = shot.exposure * (1 - shot.vignette * np.minimum(off, 1.3) ** 2.2)
-    light = light * lit[..., None] + shot.haze * np.array([0.6, 0.8, 1.0], np.float32)
+    light = light * lit[..., None] + shot.haze * np.array([0.6, 0.8, 0.8], np.float32)
     sigma = shot.blur / canvas.pixel
     if sigma > 0.25:
         light = ndimage.gaussian_filter(light, (sigma, sigma, 0))
