@@ -4,6 +4,7 @@ Lengths in mm from the lesion's centre. Angles are those of the lesion's own fra
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,29 +74,33 @@ class Lesion:
 
     @property
     def mismatch(self) -> tuple[float, float]:
-        """Share of the area that misses its mirror image about two axes at right angles, those that make the sum least."""
-        square = np.square(self.outline)
-        # Mirrored about the axis at a degrees, the edge at b degrees is that at 2a - b.
-        missed = np.array([np.abs(square - square[(2 * a - np.arange(360)) % 360]).sum() for a in range(0, 180, 3)]) / square.sum() / 2
-        pairs = missed[:30] + missed[30:]
-        best = int(pairs.argmin())
-        return float(missed[best]), float(missed[best + 30])
+        """Share of the area that misses its mirror image about each of the two `axes`."""
+        return self._missed[self.axes[0] // 3], self._missed[self.axes[1] // 3]
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """Degrees of the two axes at right angles about which the shape misses its mirror image least, in sum."""
+        best = 3 * int(np.add(self._missed[:30], self._missed[30:]).argmin())
+        return best, best + 90
+
+    @cached_property
+    def _missed(self) -> list[float]:
+        """The same for an axis at each third degree: mirrored about that at a degrees, the edge at b degrees is that at 2a - b."""
+        square, bearing = np.square(self.outline), np.arange(360)
+        return [float(np.abs(square - square[(2 * a - bearing) % 360]).sum() / square.sum() / 2) for a in range(0, 180, 3)]
 
     @property
     def score(self) -> dict[str, Any]:
         """The ABCD rule of dermoscopy: 1.3 A + 0.1 B + 0.5 C + 0.5 D; below 4.75 benign, above 5.45 highly suspicious of melanoma (W.
-        Stolz et al., Eur. J. Dermatol. 4, 1994, 521; F. Nachbar et al., J. Am. Acad. Dermatol. 30, 1994, 551). A is that of the shape,
-        or of the colours where these lie to one side."""
-        shape = sum(bool(miss > ROUND) for miss in self.mismatch)
-        lopsided = sum(bool(self.regions and abs(side) > 0.12) for side in self._lean())
-        a, b, c, d = max(shape, lopsided), int(self.abrupt.sum()), len(self.colours), len(self.structures)
+        Stolz et al., Eur. J. Dermatol. 4, 1994, 521; F. Nachbar et al., J. Am. Acad. Dermatol. 30, 1994, 551). A counts the axes about
+        which either the shape is not symmetrical or the colours are not, because a region lies off the axis."""
+        size = np.sqrt(self.area / np.pi)
+        a = 0
+        for degrees, missed in zip(self.axes, self.mismatch, strict=True):
+            sin, cos = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+            a += missed > ROUND or any(abs(region.y * cos - region.x * sin) > 0.25 * size for region in self.regions)
+        b, c, d = int(self.abrupt.sum()), len(self.colours), len(self.structures)
         return {"asymmetry": a, "border": b, "colours": c, "structures": d, "total": round(1.3 * a + 0.1 * b + 0.5 * c + 0.5 * d, 1)}
-
-    def _lean(self) -> tuple[float, float]:
-        """How far regions of colour lie off the centre, along two axes, as a share of the lesion's size."""
-        weight = np.array([region.radius**2 for region in self.regions] or [1.0])
-        where = np.array([[region.x, region.y] for region in self.regions] or [[0.0, 0.0]])
-        return tuple((where * weight[:, None]).sum(0) / weight.sum() / np.sqrt(self.area / np.pi))
 
 
 def draw_skin(rng: np.random.Generator) -> Skin:
@@ -143,7 +148,7 @@ class Kind:
 
 KINDS = {
     "naevus": Kind((1.6, 3.4), (1.0, 1.4), (0.1, 0.4), (0, 3), (0.35, 0.8), (0.2, 0.6), 0.15, (0.05, 0.15), (0, 14), (0, 1)),
-    "melanoma": Kind((2.3, 4.4), (1.0, 1.6), (0.8, 1.4), (3, 8), (0.5, 1.1), (0.3, 0.9), 0.9, (0.2, 0.4), (6, 26), (2, 4)),
+    "melanoma": Kind((2.3, 4.4), (1.0, 1.6), (0.6, 1.1), (3, 8), (0.5, 1.1), (0.3, 0.9), 0.9, (0.2, 0.4), (6, 26), (2, 4)),
     "seborrhoeic-keratosis": Kind((2.0, 4.2), (1.0, 1.5), (0.2, 0.6), (7, 8), (0.3, 0.7), (0.0, 0.0), 0.5, (0.1, 0.3), (0, 0), (0, 1)),
 }
 

@@ -78,7 +78,7 @@ def _lesion(rng, site: Site, x: float, y: float, eye: Eye) -> Spot:
     angle = float(np.arctan2(dy, dx)) + {FLAME: 0.0, COTTON_WOOL: np.pi / 2}.get(site, rng.uniform(0, np.pi))
     small, large = site.radius
     radius = small * (large / small) ** rng.uniform()
-    rough = 0.04 if site is MICROANEURYSM else 0.12
+    rough = {MICROANEURYSM: 0.04, COTTON_WOOL: 0.07}.get(site, 0.12)
     waves = (rng.uniform(0, rough), rng.uniform(0, 2 * np.pi), rng.uniform(0, rough), rng.uniform(0, 2 * np.pi))
     return Spot(site.kind, float(x), float(y), float(radius), rng.uniform(*site.squash), angle, waves, rng.uniform(0.75, 1.2))
 
