@@ -7,35 +7,16 @@ analysis of skin color image, J. Opt. Soc. Am. A 16, 1999, 2169).
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from models.phantoms.canvas import Canvas, plain
 from models.phantoms.dermoscopy_anatomy import KINDS, Lesion, Skin, draw_lesion, draw_skin
-from models.phantoms.dermoscopy_optics import expose
+from models.phantoms.dermoscopy_optics import Shot, expose
 
 LABELS = tuple(KINDS)
-
-
-@dataclass(frozen=True)
-class Shot:
-    """How the picture was taken: field of view (mm), turn, where the lesion lies off the middle (mm), light and its faults."""
-
-    field: float
-    turn: float
-    shift_x: float
-    shift_y: float
-    exposure: float
-    green: float
-    blue: float
-    vignette: float
-    light_x: float
-    light_y: float
-    tube: float
-    blur: float
-    noise: float
 
 
 def draw(seed: Any, label: str, height: int, width: int, view: Any = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The light of the dermoscopy phantom: what melanin and blood leave of it, and the blue of melanin that lies deep. Lengths in mm."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -16,14 +16,33 @@ Parrish, The optics of human skin, J. Invest. Dermatol. 77, 1981, 13)."""
 SCAR = np.array([0.9, 0.82, 0.84], np.float32)
 
 
-def expose(canvas: Canvas, skin: Skin, lesion: Lesion, shot: Any, rng: np.random.Generator, quanta: np.ndarray) -> tuple[np.ndarray, ...]:
+@dataclass(frozen=True)
+class Shot:
+    """How the picture was taken: field of view (mm), turn, where the lesion lies off the middle (mm), light and its faults."""
+
+    field: float
+    turn: float
+    shift_x: float
+    shift_y: float
+    exposure: float
+    green: float
+    blue: float
+    vignette: float
+    light_x: float
+    light_y: float
+    tube: float
+    blur: float
+    noise: float
+
+
+def expose(canvas: Canvas, skin: Skin, lesion: Lesion, shot: Shot, rng: np.random.Generator, quanta: np.ndarray) -> tuple[np.ndarray, ...]:
     """The photograph, and how much of each pixel is lesion (0 to 1)."""
     texture = Texture(rng, 32.0, canvas.pixel, slope=1.55)
     clouds, fine = texture.at(canvas.x, canvas.y, 1.0, 0.2), texture.at(canvas.x, canvas.y, 3.0, 0.6)
     melanin = skin.melanin * (1 + 0.08 * skin.mottle * clouds + 0.05 * fine)
     red = skin.blood * (1 + 0.13 * skin.mottle * fine - 0.1 * skin.mottle * clouds)
     relief = _furrows(canvas, skin, clouds)
-    inside, cover, pigment = _pigmented(canvas, lesion, clouds, fine)
+    inside, cover, pigment = _pigmented(canvas, lesion, fine)
     melanin = melanin * (1 - 0.3 * pigment) + _pattern(canvas, lesion, inside, pigment, clouds, fine)
     red = red + 0.25 * lesion.pigment * pigment
     veil, scar = np.zeros((2, *melanin.shape), np.float32)
@@ -63,7 +82,7 @@ def _kept(spacing: float, pixel: float) -> float:
     return float(np.sinc(pixel / spacing)) if pixel < spacing / 2 else 0.0
 
 
-def _pigmented(canvas: Canvas, lesion: Lesion, clouds: np.ndarray, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pigmented(canvas: Canvas, lesion: Lesion, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How far (mm) each pixel lies within the edge, how much of it the lesion covers, and its share of pigment: half on the edge."""
     far, bearing = np.hypot(canvas.x, canvas.y), np.arctan2(canvas.y, canvas.x)
     degree = (np.degrees(bearing) % 360).astype(int) % 360
@@ -87,7 +106,16 @@ def _pattern(canvas: Canvas, lesion: Lesion, inside: np.ndarray, pigment: np.nda
     return lesion.pigment * pigment * deep * np.maximum(uneven * (1 + 0.5 * fade * net), 0.05)
 
 
-def _colour(canvas: Canvas, region: Spot, pigment, fine, melanin, red, veil, scar) -> None:
+def _colour(
+    canvas: Canvas,
+    region: Spot,
+    pigment: np.ndarray,
+    fine: np.ndarray,
+    melanin: np.ndarray,
+    red: np.ndarray,
+    veil: np.ndarray,
+    scar: np.ndarray,
+) -> None:
     """Gives a region its colour: melanin near the surface is black, in the dermis blue-grey; more blood is red; a scar is white."""
     box, far = canvas.spot(region, 3.0)
     share = region.strength * pigment[box] / (1 + np.exp(np.clip(4.5 * (far - 1) + 0.7 * fine[box], -30, 30)))
@@ -106,7 +134,7 @@ def _colour(canvas: Canvas, region: Spot, pigment, fine, melanin, red, veil, sca
         scar[box] += 0.5 * share * np.clip(1 + 0.5 * fine[box], 0, 1.6)
 
 
-def _lit(light: np.ndarray, canvas: Canvas, shot: Any) -> np.ndarray:
+def _lit(light: np.ndarray, canvas: Canvas, shot: Shot) -> np.ndarray:
     """The dermatoscope's light: brightest near its middle, tinted, and cut off by its tube where this shows."""
     height, width = light.shape[:2]
     down, across = (2 * (np.arange(n, dtype=np.float32) + 0.5) / min(height, width) - n / min(height, width) for n in (height, width))

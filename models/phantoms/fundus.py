@@ -7,7 +7,7 @@ camera's bands (F. C. Delori and K. P. Pflibsen, Spectral reflectance of the hum
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,25 +15,9 @@ import numpy as np
 from models.phantoms.canvas import Canvas, Spot, plain
 from models.phantoms.fundus_anatomy import Eye, draw_eye
 from models.phantoms.fundus_lesions import draw_lesions
-from models.phantoms.fundus_optics import Scene, expose
+from models.phantoms.fundus_optics import Scene, Shot, expose
 
 LABELS = ("normal", "diabetic-retinopathy", "glaucoma", "amd")
-
-
-@dataclass(frozen=True)
-class Shot:
-    """How the picture was taken: the field of view (mm on the retina), what is in its middle, exposure, and faults of the light."""
-
-    field: float
-    middle: tuple[float, float]
-    exposure: float
-    warmth: float
-    vignette: float
-    light_x: float
-    light_y: float
-    haze: float
-    blur: float
-    noise: float
 
 
 def draw(seed: Any, label: str, height: int, width: int, view: Any = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -113,7 +113,14 @@ def grow(rng: np.random.Generator, fovea: tuple[float, float], artery: float, ve
     return arteries, veins
 
 
-def _twigs(rng, parents, fovea, steps: int, count: int, thin: tuple[float, float]):
+def _twigs(
+    rng: np.random.Generator,
+    parents: tuple[np.ndarray, ...],
+    fovea: tuple[float, float],
+    steps: int,
+    count: int,
+    thin: tuple[float, float],
+) -> tuple[np.ndarray, ...]:
     """Branches of branches: `count` places along each, at alternate sides, where one leaves at 30 to 65 degrees."""
     x, y, radius, drawn, heading, whose = parents
     n, length = x.shape
@@ -134,8 +141,19 @@ def _twigs(rng, parents, fovea, steps: int, count: int, thin: tuple[float, float
     return *_branches(rng, start, turned[keep], 0.45 * side[keep], small[keep], fovea, steps), np.repeat(whose, count)[keep.ravel()]
 
 
-def _branches(rng, start, heading, lean, radius, fovea, steps: int):
-    """Vessels grown side by side, a step at a time: each turns towards the fibres' direction plus its own `lean`, and winds a little."""
+def _branches(
+    rng: np.random.Generator,
+    start: np.ndarray,
+    heading: np.ndarray,
+    lean: np.ndarray,
+    radius: np.ndarray,
+    fovea: tuple[float, float],
+    steps: int,
+) -> tuple[np.ndarray, ...]:
+    """Vessels grown side by side, a step at a time: each turns towards the fibres' direction plus its own `lean`, and winds a little.
+
+    Those out of the disc stop short of the macula; branches at the avascular zone, on the raphe, and after a random length.
+    """
     n = len(start)
     x, y, bearings = np.empty((3, n, steps))
     drawn = np.empty((n, steps), bool)
@@ -152,6 +170,6 @@ def _branches(rng, start, heading, lean, radius, fovea, steps: int):
         at_x, at_y = at_x + STEP * np.cos(heading), at_y + STEP * np.sin(heading)
         near = np.hypot(at_x - fovea[0], at_y - fovea[1])
         crossed = (at_x > fovea[0] - 1.2) & ((at_y - axis * at_x) * (start[:, 1] - axis * start[:, 0]) < 0)
-        alive = alive & (near > AVASCULAR + 0.1) & ~crossed & (k < reach) if steps < TRUNK else alive & (near > 0.8)
+        alive = alive & (near > 0.8 if steps == TRUNK else (near > AVASCULAR + 0.1) & ~crossed & (k < reach))
     taper = 1 - (0.25 if steps == TRUNK else 0.45) * np.arange(steps) / steps
     return x, y, radius[:, None] * taper, drawn, bearings

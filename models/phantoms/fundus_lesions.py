@@ -46,7 +46,9 @@ def draw_lesions(rng: np.random.Generator, label: str, eye: Eye, middle: tuple[f
     return found
 
 
-def _scatter(rng, found: list[Spot], site: Site, count: int, eye: Eye, middle, reach: float) -> None:
+def _scatter(
+    rng: np.random.Generator, found: list[Spot], site: Site, count: int, eye: Eye, middle: tuple[float, float], reach: float
+) -> None:
     for _ in range(count):
         for _ in range(30):
             far, bearing = site.far * np.sqrt(rng.uniform((site.near / site.far) ** 2, 1)), rng.uniform(0, 2 * np.pi)
@@ -58,7 +60,7 @@ def _scatter(rng, found: list[Spot], site: Site, count: int, eye: Eye, middle, r
                 break
 
 
-def _cluster(rng, found: list[Spot], count: int, eye: Eye, middle, reach: float) -> None:
+def _cluster(rng: np.random.Generator, found: list[Spot], count: int, eye: Eye, middle: tuple[float, float], reach: float) -> None:
     """Hard exudates ring a leak: an arc of a circle of about half a millimetre, in the macula."""
     far, bearing = rng.uniform(1.2, 2.5), rng.uniform(0, 2 * np.pi)
     x, y = eye.fovea[0] + far * np.cos(bearing), eye.fovea[1] + far * np.sin(bearing)
@@ -72,7 +74,7 @@ def _cluster(rng, found: list[Spot], count: int, eye: Eye, middle, reach: float)
                 break
 
 
-def _lesion(rng, site: Site, x: float, y: float, eye: Eye) -> Spot:
+def _lesion(rng: np.random.Generator, site: Site, x: float, y: float, eye: Eye) -> Spot:
     """Flames and cotton-wool spots lie in the nerve fibre layer and follow it, or cross it."""
     dx, dy = fibres(np.float64(x), np.float64(y), eye.fovea)
     angle = float(np.arctan2(dy, dx)) + {FLAME: 0.0, COTTON_WOOL: np.pi / 2}.get(site, rng.uniform(0, np.pi))
@@ -83,7 +85,7 @@ def _lesion(rng, site: Site, x: float, y: float, eye: Eye) -> Spot:
     return Spot(site.kind, float(x), float(y), float(radius), rng.uniform(*site.squash), angle, waves, rng.uniform(0.75, 1.2))
 
 
-def _fits(lesion: Spot, site: Site, found: list[Spot], eye: Eye, middle, reach: float) -> bool:
+def _fits(lesion: Spot, site: Site, found: list[Spot], eye: Eye, middle: tuple[float, float], reach: float) -> bool:
     size = lesion.extent
     near = np.hypot(lesion.x - eye.fovea[0], lesion.y - eye.fovea[1]) - size > site.near - 0.1
     clear = np.hypot(lesion.x, lesion.y) - size > eye.disc_radius + 0.3

@@ -20,6 +20,22 @@ WHITE = np.array([0.95, 0.95, 0.9], np.float32)
 
 
 @dataclass(frozen=True)
+class Shot:
+    """How the picture was taken: the field of view (mm on the retina), what is in its middle, exposure, and faults of the light."""
+
+    field: float
+    middle: tuple[float, float]
+    exposure: float
+    warmth: float
+    vignette: float
+    light_x: float
+    light_y: float
+    haze: float
+    blur: float
+    noise: float
+
+
+@dataclass(frozen=True)
 class Scene:
     """An eye as it is photographed: with this cup (vertical ratio) and these lesions, in a round field of `reach` mm."""
 
@@ -52,7 +68,7 @@ class Scene:
         return np.hypot(self.canvas.x - self.eye.fovea[0], self.canvas.y - self.eye.fovea[1])
 
 
-def expose(scene: Scene, shot: Any, rng: np.random.Generator, quanta: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+def expose(scene: Scene, shot: Shot, rng: np.random.Generator, quanta: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """The photograph, the mask of its vessels, and the length (mm) of arteries and veins in the field."""
     canvas, eye = scene.canvas, scene.eye
     from_middle = np.hypot(canvas.x - shot.middle[0], canvas.y - shot.middle[1])
@@ -151,7 +167,7 @@ def _deposits(light: np.ndarray, scene: Scene, below: bool) -> None:
             light[box] *= 1 - (cover * (1 - 0.5 * AROUND))[..., None] * (1 - np.exp(-2 * depth * lesion.strength * VENOUS))
 
 
-def _camera(light: np.ndarray, scene: Scene, shot: Any, from_middle: np.ndarray) -> np.ndarray:
+def _camera(light: np.ndarray, scene: Scene, shot: Shot, from_middle: np.ndarray) -> np.ndarray:
     """Illumination that falls off from its centre, the blur of eye and lens, stray light, and the gains of the three bands."""
     canvas = scene.canvas
     dx, dy = canvas.x - shot.middle[0], canvas.y - shot.middle[1]
