@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tasks.sources._decode import Unreadable, decode
 
@@ -27,14 +27,14 @@ def encoded(pixels, fmt="PNG", mode=None, **options) -> bytes:
     return stream.getvalue()
 
 
-def png(width: int, height: int, depth: int, kind: int, pixels: bytes) -> bytes:
-    """A PNG by hand (PNG specification, 5 and 11.2), for heads that Pillow does not write."""
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
+def png(width: int, height: int, depth: int, kind: int, pixels: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A PNG by hand (PNG specification, 5 and 11.2), for heads that Pillow does not write, with chunks before and after the pixels."""
     head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + before + chunk(b"IDAT", zlib.compress(pixels)) + after + chunk(b"IEND", b"")
 
 
 LOSSLESS = {
@@ -101,3 +101,96 @@ def test_bytes_that_cannot_be_used_are_given_a_reason(tmp_path, data, reason):
     with pytest.raises(Unreadable) as caught:
         decode(tmp_path / "one.png")
     assert str(caught.value) == reason
+
+
+LINES = b"".join(b"\0" + bytes(line) for line in GREY)
+QUARTER_TURN = UPRIGHT_IS_A_QUARTER_TURN_RIGHT.tobytes()
+XMP = b'XML:com.adobe.xmp\0<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+CHUNKS = {
+    "gamma": chunk(b"gAMA", struct.pack(">I", 100000)),
+    "significant bits": chunk(b"sBIT", b"\x04"),
+    "background": chunk(b"bKGD", b"\0\x04"),
+    "words": chunk(b"tEXt", b"Software\0scanner"),
+    "one grey transparent": chunk(b"tRNS", b"\0" + bytes([GREY[0, 0]])),
+    "turned by EXIF": chunk(b"eXIf", QUARTER_TURN.removeprefix(b"Exif\0\0")),
+    "turned by XMP": chunk(b"tEXt", XMP),
+    "turned by a raw profile": chunk(b"tEXt", b"Raw profile type exif\0\nexif\n%8d\n" % len(QUARTER_TURN) + QUARTER_TURN.hex().encode()),
+    "unheard of": chunk(b"abCd", b"?"),
+}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("extra", CHUNKS.values(), ids=CHUNKS)
+def test_a_png_with_anything_beside_its_pixels_is_read_as_pillow_reads_it(tmp_path, extra, place):
+    (tmp_path / "one.png").write_bytes(png(17, 12, 8, 0, LINES, **{place: extra}))
+    with Image.open(tmp_path / "one.png") as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        expected = Image.alpha_composite(Image.new("RGBA", upright.size, (0, 0, 0, 255)), upright).getchannel("R")
+    np.testing.assert_array_equal(decode(tmp_path / "one.png"), np.asarray(expected))
+
+
+def test_the_wrong_bit_is_found_wherever_it_is_and_said_to_nobody_else(tmp_path, capfd):
+    """One flipped bit in each byte of a small PNG: Pillow's verdict, the same pixels where it has none, and nothing on stderr."""
+    whole = png(17, 12, 8, 0, LINES)
+    for at in range(8, len(whole)):
+        (tmp_path / "one.png").write_bytes(flipped(whole, at))
+        try:
+            with Image.open(tmp_path / "one.png") as image:
+                expected = np.asarray(image.convert("L"))
+        except (OSError, SyntaxError, ValueError):
+            with pytest.raises(Unreadable):
+                decode(tmp_path / "one.png")
+        else:
+            np.testing.assert_array_equal(decode(tmp_path / "one.png"), expected)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_image_a_million_pixels_wide_is_read_all_the_same(tmp_path):
+    (tmp_path / "one.png").write_bytes(png(2**20 + 1, 1, 8, 0, b"\0" + bytes(range(256)) * 4096 + b"\7"))
+    assert decode(tmp_path / "one.png").shape == (1, 2**20 + 1)
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """Waves of 40 pixels and more, uint8 RGB."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([127 + 100 * np.sin(x / 7 + k) * np.cos(y / 9) for k in range(3)], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "shape"),
+    [
+        (None, (600, 800)),
+        ((301, 100), (600, 800)),
+        ((200, 300), (600, 800)),
+        ((150, 150), (300, 400)),
+        ((37, 50), (75, 100)),
+        ((1, 1), (75, 100)),
+    ],
+)
+def test_a_jpeg_is_read_smaller_but_never_below_twice_what_is_wanted(tmp_path, at_least, shape):
+    Image.fromarray(smooth(600, 800)).save(tmp_path / "one.jpg", quality=95)
+    Image.fromarray(smooth(600, 800)).save(tmp_path / "one.png")
+    assert decode(tmp_path / "one.jpg", at_least).shape == (*shape, 3)
+    assert decode(tmp_path / "one.png", at_least).shape == (600, 800, 3)
+
+
+def test_a_jpeg_on_its_side_is_measured_upright(tmp_path):
+    Image.fromarray(smooth(600, 800)).save(tmp_path / "one.jpg", exif=UPRIGHT_IS_A_QUARTER_TURN_RIGHT)
+    assert decode(tmp_path / "one.jpg", (400, 300)).shape == (800, 600, 3)
+    assert decode(tmp_path / "one.jpg", (400, 150)).shape == (800, 600, 3)
+    assert decode(tmp_path / "one.jpg", (200, 150)).shape == (400, 300, 3)
+
+
+def test_a_jpeg_read_smaller_is_the_mean_of_its_blocks(tmp_path):
+    image = smooth(512, 512)
+    Image.fromarray(image).save(tmp_path / "one.jpg", quality=95, subsampling=0)
+    means = image.reshape(128, 4, 128, 4, 3).astype(float).mean(axis=(1, 3))
+    assert np.abs(decode(tmp_path / "one.jpg", (64, 64)) - means).mean() < 2
+
+
+def test_half_a_jpeg_is_half_however_small_it_is_wanted(tmp_path):
+    whole = encoded(smooth(512, 512), "JPEG")
+    (tmp_path / "one.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Unreadable, match="truncated image"):
+        decode(tmp_path / "one.jpg", (32, 32))

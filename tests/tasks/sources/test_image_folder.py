@@ -64,7 +64,7 @@ def test_names_may_lack_the_folder_and_the_suffix_but_must_be_clear(tmp_path):
     plugin = source(tmp_path, rows)
     assert [item.id for item in plugin.records()] == ["one/a.png", "b.v2", "two/a"]
     assert plugin.files() == sorted(tmp_path / name for name in ("labels.csv", "one/a.png", "one/b.v2.png", "two/a.png"))
-    with pytest.raises(SynthmillError, match=r"row 2: 'one/a\.png' and 'two/a\.png' are two files of one id"):
+    with pytest.raises(SynthmillError, match=r"row 2: 2 files go by the name in it: write the path below"):
         source(tmp_path, "image,label\na.png,nv\n").files()
 
 
@@ -76,13 +76,50 @@ def test_a_name_cannot_climb_out(tmp_path):
         source(tmp_path / "folder", csv="../labels.csv").files()
 
 
-def test_linked_folders_are_followed_once_and_links_to_nothing_are_no_files(tmp_path):
-    touch(tmp_path, "folder/a.png", "folder/scans/c.png", "disk/b.png")
-    for name, target in {"again": "folder", "linked": "disk", "first": "folder/scans", "lost.png": "gone.png"}.items():
+def test_links_are_followed_inside_the_folder_and_never_out_of_it(tmp_path):
+    touch(tmp_path, "folder/a.png", "folder/scans/c.png", "disk/b.png", "disk/d.png")
+    links = {
+        "loop": "folder",
+        "linked": "disk",
+        "spare": "disk",
+        "first": "folder/scans",
+        "lost.png": "gone.png",
+        "out.png": "disk/d.png",
+        "e.png": "folder/a.png",
+    }
+    for name, target in links.items():
         os.symlink(tmp_path / target, tmp_path / "folder" / name)
-    plugin = source(tmp_path / "folder", "image,label\na.png,nv\nb.png,nv\nscans/c.png,nv\nlost.png,nv\n")
-    assert [getattr(item, "reason", None) for item in plugin.records()] == [None, None, None, "missing file"]
-    assert [file.name for file in plugin.files()] == ["a.png", "labels.csv", "b.png", "c.png"]
+    os.symlink(tmp_path / "folder", tmp_path / "door")
+    names = ["a.png", "linked/b.png", "b.png", "first/c.png", "lost.png", "out.png", "e.png"]
+    plugin = source(tmp_path / "door", "image,label\n" + "".join(f"{name},nv\n" for name in names))
+    items = {item.id: (getattr(item, "reason", None), getattr(item, "asked", None)) for item in plugin.records()}
+    out = "link out of the folder"
+    assert list(items.values()) == [
+        *((None, None), (out, False), ("missing file", False), (None, None), ("missing file", False), (out, False), (None, None)),
+        (out, True),
+    ]
+    assert list(items)[-1] == "spare/"
+    assert [file.name for file in plugin.files()] == ["a.png", "e.png", "labels.csv", "c.png"]
+
+
+def test_a_pattern_may_need_what_is_behind_a_link_so_it_is_a_fault(tmp_path):
+    touch(tmp_path, "folder/p1.png", "disk/p2.png")
+    for name, target in {"more": "disk", "p3.png": "disk/p2.png", "x.png": "disk/p2.png"}.items():
+        os.symlink(tmp_path / target, tmp_path / "folder" / name)
+    plugin = source(tmp_path / "folder", csv=None, pattern=r"(?P<patient>p\d)\.png", constant_label="nv")
+    items = [(item.id, getattr(item, "asked", None)) for item in plugin.records()]
+    assert items == [("p1.png", None), ("p3.png", False), ("more/", False), ("x.png", True)]
+    assert plugin.files() == [tmp_path / "folder" / "p1.png"]
+
+
+def test_a_name_that_is_not_utf8_is_counted_and_goes_no_further(tmp_path):
+    touch(tmp_path, "a.png")
+    (tmp_path / os.fsdecode(b"M\xfcller.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    plugin = source(tmp_path, csv=None, pattern=r".*\.png", constant_label="nv")
+    assert [getattr(item, "reason", None) for item in plugin.records()] == ["name that is not UTF-8", None]
+    assert plugin.files() == [tmp_path / "a.png"]
+    for item in plugin.records():
+        item.id.encode()
 
 
 BAD_CSV = {
@@ -93,8 +130,12 @@ BAD_CSV = {
         r"no column 'label' for ingest\.source\.label \(did you mean 'labels'\?\); it has: image, labels",
     ),
     "column twice": ("image,label,label\na.png,nv,nv\n", "it has 2 columns 'label'"),
-    "Latin-1": ("image,label\na.png,nævus\n".encode("latin-1"), "it is not UTF-8"),
-    "UTF-16": ("image,label\na.png,nv\n".encode("utf-16"), "it is not UTF-8"),
+    "Latin-1": ("image,label\na.png,nævus\n".encode("latin-1"), r"not in the encoding utf-8: .*ingest\.source\.encoding"),
+    "half UTF-16": ("image,label\na.png,nv\n".encode("utf-16")[:-1], "not in the encoding utf-16"),
+    "UTF-16 without its mark": ("image,label\na.png,nv\n".encode("utf-16-le"), "it holds NUL bytes"),
+    "two separators": ("image;label,site\na.png;nv,arm\n", "its header holds a comma and a semicolon: put names"),
+    "attribute twice": ("image,label,age,age\na.png,nv,1,2\n", "it has 2 columns 'age': name them apart"),
+    "short row of semicolons": ("image;label\na.png;nv\nb.png\n", "row 3 has 1 cells, the header 2: quote values that hold a semicolon"),
     "open quote": ('image,label\na.png,"nv\n', "it is not readable CSV"),
     "short row": ("image,label\na.png,nv\nb.png\n", "row 3 has 1 cells, the header 2"),
     "comma in a value": ("image,label\na.png,nv\n\nb.png,nv, in situ\n", "row 4 has 3 cells, the header 2: quote values"),
@@ -102,7 +143,7 @@ BAD_CSV = {
     "image twice": ("image,label\na.png,nv\na,nv\n", "rows 2 and 3 are of one image"),
     "no name": ("image,label\n,nv\n", "row 2 names no image"),
     "all elsewhere": ("image,label\nx.png,nv\ny.png,nv\n", "none of its 2 images is below"),
-    "several labels": ("image,label\na.png,nv|mel\n", r"row 2 has several labels \(mel, nv\): .*priority.*multi_label: skip"),
+    "several labels": ("image,label\na.png,nv|mel\n", r"row 2 has 2 labels in column 'label': .*priority.*multi_label: skip"),
 }
 
 
@@ -136,7 +177,7 @@ def test_splits_are_read_and_a_patient_in_two_is_refused_without_a_name(tmp_path
     with pytest.raises(SynthmillError, match=r"rows 2 \(train\) and 4 \(test\) put one patient into two splits") as caught:
         source(tmp_path, rows.format("Jane Doe", "test"), **columns).files()
     assert "Jane" not in str(caught.value)
-    with pytest.raises(SynthmillError, match="row 4: 'later' is not a split"):
+    with pytest.raises(SynthmillError, match="row 4, column 'set': the word is not a split: write one of train, val"):
         source(tmp_path, rows.format("Kim Roe", "later"), **columns).files()
 
 
@@ -162,12 +203,20 @@ def test_labels_are_mapped_and_words_outside_the_mapping_need_a_rule(tmp_path):
     ignored, names = labelled(tmp_path, classes=classes, other="ignore")
     assert ignored == ["normal", "pneumonia", "pneumonia", "label not in classes", "label not in classes"]
     assert names == {"normal", "pneumonia"}
-    with pytest.raises(SynthmillError, match=r"row 4: the label 'Mass' is not in ingest\.source\.classes.*add it, or set `other: ignore`"):
+    with pytest.raises(SynthmillError, match=r"row 4, column 'label': a word is not in ingest\.source\.classes: add it"):
         labelled(tmp_path, classes=classes)
     every = {**classes, "Mass": "sick", "Edema": "sick"}
     merged, names = labelled(tmp_path, classes=every, priority=["pneumonia"])
     assert merged == ["normal", "pneumonia", "pneumonia", "sick", "sick"]
     assert names == {"normal", "pneumonia", "sick"}
+
+
+def test_one_line_of_classes_can_stand_for_every_other_word(tmp_path):
+    two, names = labelled(tmp_path, classes={"No Finding": "normal", "*": "finding"})
+    assert two == ["normal", "finding", "finding", "finding", "finding"]
+    assert names == {"normal", "finding"}
+    three, _ = labelled(tmp_path, classes={"No Finding": "normal", "Pneumonia": "pneumonia", "*": "finding"}, priority=["pneumonia"])
+    assert three == ["normal", "pneumonia", "pneumonia", "finding", "finding"]
 
 
 def test_what_the_config_asks_to_leave_out_is_no_fault_but_all_else_is(tmp_path):
@@ -192,9 +241,47 @@ def test_config_knows_its_labels_and_takes_numbers_as_words(tmp_path):
     assert source(tmp_path, "image,label\na.png,0\n", classes={0: "benign"}).labels() == {"benign"}
 
 
-def test_a_csv_may_start_with_a_byte_order_mark_as_spreadsheets_write_it(tmp_path):
+TEXT = 'image{0}label{0}"si{0}te"\r\na.png{0}n\u00e6vus{0}"left\r\narm{0}{0}"\r\n'
+FILES = {
+    "UTF-8": (",", "utf-8", {}),
+    "UTF-8 with a mark, as spreadsheets write it": (",", "utf-8-sig", {}),
+    "semicolons": (";", "utf-8", {}),
+    "tabs in UTF-16, as spreadsheets write Unicode text": ("\t", "utf-16", {}),
+    "Latin-1": (";", "latin-1", {"encoding": "latin-1"}),
+    "Windows": (";", "windows-1252", {"encoding": "windows-1252"}),
+    "a mark against what params.yaml says": (",", "utf-8-sig", {"encoding": "latin-1"}),
+}
+
+
+@pytest.mark.parametrize(("separator", "encoding", "options"), FILES.values(), ids=FILES)
+def test_a_csv_is_read_as_spreadsheets_write_it(tmp_path, separator, encoding, options):
     touch(tmp_path, "a.png")
-    assert source(tmp_path, "\ufeffimage,label\r\na.png,n\u00e6vus\r\n").labels() == {"n\u00e6vus"}
+    plugin = source(tmp_path, TEXT.format(separator).encode(encoding), **options)
+    assert plugin.labels() == {"n\u00e6vus"}
+    (record,) = plugin.records()
+    assert record.attributes == {"label": "n\u00e6vus", f"si{separator}te": f"left\r\narm{separator * 2}".strip()}
+
+
+FAULTS = {
+    "label": ("image,label\nb.png,nv\na.png,Jane Doe\n", {"classes": {"nv": "nv"}}),
+    "labels": ("image,label\nb.png,nv\na.png,Jane Doe|Jane Doe Smith\n", {}),
+    "split": ("image,label\nb.png,nv\na.png,Jane Doe\n", {"split": "label"}),
+    "one-hot": ("image,label\nb.png,1\na.png,Jane Doe\n", {"layout": "isic"}),
+    "image": ("image,label\nJane Doe,nv\nJane Doe,nv\n", {}),
+    "two files": ("image,label\nJane Doe.png,nv\n", {}),
+    "splits": ("image,label,s\na.png,Jane Doe,train\nb.png,Jane Doe,test\n", {"patient": "label", "split": "s"}),
+    "ragged": ("image,label\na.png,Jane, Doe\n", {}),
+    "elsewhere": ("image,label\nJane Doe 7.png,nv\n", {}),
+    "quote": ('image,label\na.png,"Jane Doe"x\n', {}),
+}
+
+
+@pytest.mark.parametrize(("rows", "options"), FAULTS.values(), ids=FAULTS)
+def test_no_message_names_a_file_or_a_person(tmp_path, rows, options):
+    touch(tmp_path, "a.png", "b.png", "one/Jane Doe.png", "two/Jane Doe.png")
+    with pytest.raises(SynthmillError) as caught:
+        source(tmp_path, rows, **options).files()
+    assert "Jane" not in str(caught.value)
 
 
 def test_the_layout_of_chestxray14(tmp_path):
