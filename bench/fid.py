@@ -148,7 +148,7 @@ def write_side(folder: Path, side: str, count: int, size: int) -> None:
 
 def phantoms(side: str, first: int, last: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Chest phantoms `first` to `last` - 1, N x H x W x 1, and their labels. Those of the release are other patients, a little blurred."""
-    from models.phantom import draw_chest
+    from models.phantoms.chest import draw_chest
 
     labels = np.arange(first, last) % 2
     start = 0 if side == "real" else 10_000_000

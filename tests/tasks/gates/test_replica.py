@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from models.phantom import draw_chest
+from models.phantoms.chest import draw_chest
 from schema.images import Images, RealImages
 from schema.verdict import Status
 from tasks.gates._copies import excess_interval, share_interval

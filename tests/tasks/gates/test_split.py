@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.phantom import draw_chest
+from models.phantoms.chest import draw_chest
 from schema.images import RealImages
 from schema.verdict import Status
 from tasks.gates.split import Config, Plugin

@@ -1,4 +1,4 @@
-"""Line integrals of attenuation through the chest phantom, organ by organ. Lengths in cm, coordinates as in `models.anatomy`.
+"""Line integrals of attenuation through the chest phantom, organ by organ. Lengths in cm, coordinates as in `chest_anatomy`.
 
 mu at 60 keV is from NIST's tables (Hubbell and Seltzer, NISTIR 5632, table 4).
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.anatomy import SIDES, Anatomy, Heart, Opacity
+from models.phantoms.chest_anatomy import SIDES, Anatomy, Heart, Opacity
 
 SOFT = 0.2048 * 1.05
 LUNG = 0.2048 * 0.26

@@ -1,6 +1,6 @@
 """Drawn frontal chest radiographs whose truth is known.
 
-    python -m models.phantom docs/img/phantoms.png
+    python -m models.phantoms.chest docs/img/phantoms.png
 
 Anatomy is drawn in centimetres, projected by adding up line integrals of attenuation, and exposed by the law of Beer and Lambert,
 I = I0 exp(-sum(mu t)). What is displayed is log exposure through a sigmoid (DICOM PS3.3 C.11.3.1.2), dense white.
@@ -8,13 +8,12 @@ I = I0 exp(-sum(mu t)). What is displayed is log exposure through a sigmoid (DIC
 
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.anatomy import SIDES, Anatomy, Heart, Opacity, draw_anatomy, draw_opacities
-from models.projection import FRONT, LUNG, RIB_PAIRS, SOFT, Rays, line_integrals
+from models.phantoms.chest_anatomy import SIDES, Anatomy, Heart, Opacity, draw_anatomy, draw_opacities
+from models.phantoms.chest_projection import FRONT, LUNG, RIB_PAIRS, SOFT, Rays, line_integrals
 
 LABELS = ("normal", "opacity", "cardiomegaly")
 
@@ -33,6 +32,12 @@ class Exposure:
     noise: float
     centre: float
     window: float
+
+
+def draw(seed: Any, label: str, height: int, width: int, view: Any = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """`draw_chest` as every modality is asked for it; no image beside the radiograph."""
+    image, truth = draw_chest(seed, label, height, width, view)
+    return {"image": image}, truth
 
 
 def draw_chest(rng_or_seed: Any, label: str, height: int, width: int, view: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -151,20 +156,7 @@ def _plain(value: Any) -> float:
     return round(float(value), 4)
 
 
-def contact_sheet(path: Path, size: int = 128, columns: int = 6) -> None:
-    """Writes a PNG: a row of each label at `size` pixels, and below the same patients at 32 pixels, enlarged."""
-    from PIL import Image
-
-    rows = []
-    for side in (size, 32):
-        for label in LABELS:
-            pictures = [Image.fromarray(draw_chest(seed, label, side, side)[0]) for seed in range(columns)]
-            rows.append(np.hstack([np.asarray(picture.resize((size, size), Image.Resampling.NEAREST)) for picture in pictures]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path, optimize=True)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m models.phantom FILE.png")
-    contact_sheet(Path(sys.argv[1]))
+    from models.phantoms.sheet import contact_sheet
+
+    contact_sheet(sys.argv, draw, LABELS, sizes=(128, 32), columns=6)

@@ -1,22 +1,13 @@
 """The chest phantom: what its truth says is what its pixels show."""
 
 import json
-from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from models.phantom import _expose, draw_chest
-from models.projection import LUNG, SOFT
-from schema.digest import sha256_pixels
-from schema.errors import UsageError
-from schema.params import validate
-from tasks.sources.phantom import Plugin
-
-
-def source(**options) -> Plugin:
-    return Plugin(validate(Plugin.Config, {"kind": "phantom", "n": 12, **options}, "source"))
+from models.phantoms.chest import _expose, draw_chest
+from models.phantoms.chest_projection import LUNG, SOFT
 
 
 def change(seed: int, label: str, size: int) -> tuple[np.ndarray, dict]:
@@ -137,44 +128,3 @@ def test_a_seed_gives_one_picture_and_one_anatomy_at_every_size():
 def test_an_unknown_label_is_refused():
     with pytest.raises(ValueError, match="normal, opacity, cardiomegaly"):
         draw_chest(0, "fracture", 32, 32)
-
-
-def test_image_i_does_not_depend_on_how_many_there_are():
-    short, long = list(source(n=5, seed=3).records()), list(islice(source(n=500, seed=3).records(), 5))
-    for a, b in zip(short, long, strict=True):
-        assert (a.id, a.patient, a.label, a.meta) == (b.id, b.patient, b.label, b.meta)
-        assert (a.image == b.image).all()
-    other = next(source(n=1, seed=4).records())
-    assert (other.image != short[0].image).any()
-
-
-def test_no_two_images_are_alike_and_classes_are_balanced():
-    records = list(source(n=301, size=32).records())
-    assert len({sha256_pixels(record.image) for record in records}) == len({record.id for record in records}) == 301
-    counts = [sum(record.label == label for record in records) for label in ("normal", "opacity")]
-    assert sorted(counts) == [150, 151]
-    assert all((record.label == "opacity") == bool(record.meta["opacities"]) for record in records)
-
-
-def test_a_patients_images_share_the_anatomy_and_nothing_else():
-    records = list(source(n=9, images_per_patient=3, classes=["normal", "opacity", "cardiomegaly"]).records())
-    assert [record.patient for record in records] == [f"patient-{i // 3:06d}" for i in range(9)]
-    anatomies = [json.dumps(record.meta["anatomy_cm"]) for record in records]
-    assert len(set(anatomies[:3])) == 1
-    assert len(set(anatomies)) == 3
-    assert len({record.meta["exposure"]["field"] for record in records}) == 9
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"classes": ["normal", "opacty"]}, r"source\.classes.*did you mean 'opacity'"),
-        ({"classes": ["normal", "normal"]}, r"source\.classes.*differ"),
-        ({"n": 0}, r"source\.n: 0 given"),
-        ({"modality": "knee"}, r"source\.modality: 'knee' given"),
-        ({"images": 3}, r"source\.images: unknown key"),
-    ],
-)
-def test_impossible_options_are_refused_by_name(options, message):
-    with pytest.raises(UsageError, match=message):
-        source(**options)
