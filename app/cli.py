@@ -132,6 +132,24 @@ def check(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
     raise typer.Exit(code)
 
 
+@verb("locate pneumonia 3f9a1c0b7d2e4f68")
+def locate(
+    dataset: DatasetName,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="keyed ids of records or patients, as messages and quarantine.csv have them")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say which files of the source keyed ids are of. Needs the source and the id key; what it prints can name a patient."""
+    from app.reading import located
+
+    found = located(dataset, ids)
+    if as_json:
+        return print_json(found)
+    print_table(("id", "is of", "in the source"), [(each["id"], each["what"], each["where"]) for each in found])
+    next_step(f"check {dataset}")
+
+
 @verb("list", "list pneumonia --json", name="list")
 def list_(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="only its releases", autocompletion=dataset_names)] = None,

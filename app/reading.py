@@ -35,6 +35,23 @@ def planned(dataset: str, force: str | None = None) -> list[dict[str, Any]]:
     ]
 
 
+def located(dataset: str, ids: Iterable[str]) -> list[dict[str, str]]:
+    """[{"id", "what", "where"}]: the files or units of the source that keyed ids are of. Raises UsageError for ids that none is of."""
+    from schema.params import load
+    from tasks.ingesting.locating import locate
+    from tasks.ingesting.reader import check_source
+
+    params = load().dataset(dataset).ingest
+    found = locate(dataset, params, check_source(dataset, params), set(ids))
+    unknown = sorted(set(ids) - {each["id"] for each in found})
+    if unknown:
+        raise UsageError(
+            f"no record or patient of {dataset} has the id {', '.join(unknown)} under this SYNTHMILL_ID_KEY: "
+            f"ids change with the key, and with what the source holds; run `synthmill run {dataset}` first"
+        )
+    return found
+
+
 def full_name(stage: str, dataset: str, names: list[str]) -> str:
     """The stage's name in dvc.yaml, given as people write it (`train`, `gate fid`) or in full. Raises UsageError otherwise."""
     from schema.params import nearest

@@ -61,6 +61,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def settle_file(temporary: Path, path: Path) -> str:
+    """Flushes a finished temporary file to the disk and renames it to `path`; its sha256."""
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    digest = sha256_file(temporary)
+    os.replace(temporary, path)
+    return digest
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes readable JSON with a final newline, atomically. NaN and infinity are refused with ValueError."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -5,16 +5,22 @@ Anything unknown, of the wrong type or impossible is refused before a stage star
 """
 
 import difflib
+import re
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from schema.attributes import AnyAttribute
 from schema.errors import UsageError
-from schema.record import SPLITS
+from schema.record import RESERVED, SPLITS
 from schema.release import check_name
 from schema.settings import root
+
+COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""What a further image or an attribute may be called: it becomes a column."""
 
 
 class Section(BaseModel):
@@ -64,11 +70,21 @@ class ImageFormat(Section):
     fit: Literal["pad", "crop", "stretch"] = Field(default="pad", description="how an image of another shape is made to fit")
 
 
+class Further(ImageFormat):
+    """A further image of each record, by name; it has the place of the main image, and what is declared here alone is its own."""
+
+    role: Literal["image", "mask"] = Field(default="image", description="mask: its values are names, so it is resized by the nearest pixel")
+
+
 class Split(Section):
-    """Shares of patients. `by: patient` hashes the salted patient id; `by: source` keeps the split that the source came with."""
+    """Shares of patients. `by: patient` deals them by a hash of the keyed patient id; `by: source` keeps the split of the source.
+
+    A patient keeps the split that it was dealt in every later ingest. New ones are dealt so that each stratum comes near the shares.
+    """
 
     by: Literal["patient", "source"] = "patient"
     salt: str = "synthmill"
+    stratify: list[str] = Field(default=["label"], description="`label` and declared attributes whose values are shared out evenly")
     train: float = Field(default=0.7, gt=0, lt=1)
     holdout: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, gt=0, lt=1)
@@ -81,10 +97,61 @@ class Split(Section):
         return self
 
 
+class Approval(Section):
+    """What allows the use of the source: an ethics vote, a data use agreement, a licence. A build stops once it has expired."""
+
+    reference: str = Field(min_length=1, max_length=200, description="such as `IRB 2026-113`; stands in the report")
+    purpose: str = Field(min_length=1, max_length=500, description="what the data may be used for, in words; stands in the report")
+    expires: date | None = Field(default=None, description="the last day that it holds; none: it holds until it is withdrawn")
+
+
+class Quality(Section):
+    """What makes an image unusable. Judged on the pixels as the source has them; masks are not judged."""
+
+    min_side: int = Field(default=16, ge=1, description="fewest pixels of the shorter side")
+    blank: float = Field(default=1.0, ge=0, le=128, description="grey levels of standard deviation under which an image is blank")
+    saturated: float = Field(
+        default=0.98, gt=0, le=1, description="share of the darkest and brightest grey level from which it is saturated"
+    )
+
+
+class Duplicates(Section):
+    """Copies of an image. One of each stays: that whose keyed id is the smallest, whatever else comes or in which order."""
+
+    within: Literal["quarantine", "keep"] = Field(default="keep", description="copies of one patient: they share a split in any case")
+    across: Literal["quarantine", "refuse"] = Field(default="quarantine", description="copies under several patients: never kept")
+    hash_distance: int = Field(default=6, ge=0, le=16, description="bits of a 64-bit perceptual hash that near copies may differ in")
+    grey_distance: float = Field(
+        default=5.0, ge=0, le=64, description="root mean square of grey levels that they may differ by, at 32 x 32 and like exposure"
+    )
+
+
+class BurnedIn(Section):
+    """What becomes of images with letters in their pixels, which may name a patient."""
+
+    action: Literal["quarantine", "mask", "keep"] = Field(
+        default="quarantine", description="set the image aside, paint the letters over, or do not look for any"
+    )
+    min_side: int = Field(default=128, ge=16, description="images with a shorter side are too small for letters and are not looked at")
+
+
 class Ingest(Section):
     source: PluginSection
+    approval: Approval | None = None
     image: ImageFormat
+    images: dict[str, Further] = Field(default={}, description="further images of each record, by the source's name for them")
     labels: list[str] = Field(min_length=1, description="the classes, in the order of their indices; any other label is refused")
+    attributes: dict[str, AnyAttribute] = Field(default={}, description="what else is kept of each record; all that is not here is dropped")
+    implausible: Literal["quarantine", "blank"] = Field(
+        default="quarantine", description="a record with an attribute that cannot be: set it aside, or leave that attribute empty"
+    )
+    dates: Literal["drop", "shift"] = Field(default="drop", description="attributes of kind date: dropped, or shifted by patient")
+    prevalence: dict[str, tuple[float, float]] = Field(
+        default={}, description="label: the share of all records that is plausible, from and to"
+    )
+    quality: Quality = Quality()
+    duplicates: Duplicates = Duplicates()
+    burned_in: BurnedIn = BurnedIn()
     split: Split = Split()
     max_rejected: float = Field(
         default=0.0, ge=0, le=1, description="largest share of images that may be unreadable; more refuses the ingest"
@@ -95,6 +162,32 @@ class Ingest(Section):
     def _labels_differ(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must differ from one another")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        for name in (*self.images, *self.attributes):
+            if not COLUMN.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a column: use lower-case letters, digits and _, a letter first")
+            if name in RESERVED or (name in self.images and name in self.attributes):
+                raise ValueError(f"{name!r} is taken: name the image or attribute otherwise (taken are {', '.join(RESERVED)})")
+        return self
+
+    @model_validator(mode="after")
+    def _strata_are_declared(self) -> Self:
+        for name in self.split.stratify:
+            if name != "label" and name not in self.attributes:
+                known = ["label", *self.attributes]
+                raise ValueError(f"split.stratify names {name!r}{nearest(name, known)}, which is none of: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _prevalences_are_shares(self) -> Self:
+        for label, (low, high) in self.prevalence.items():
+            if label not in self.labels:
+                raise ValueError(f"prevalence names {label!r}{nearest(label, self.labels)}, which is none of labels")
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"prevalence of {label!r} must be two shares between 0 and 1, the smaller first")
         return self
 
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,15 @@ REAL = pa.schema(
         ("sha256", pa.string()),
     ]
 )
+"""What every real record has; `sha256` is of the pixels of `image`."""
+
+RESERVED = (*REAL.names, "images", "seed", "label_name", "prompt")
+"""Names that no attribute and no further image may take."""
+
+
+def real_schema(images: Iterable[str], attributes: Mapping[str, pa.DataType]) -> pa.Schema:
+    """REAL with a column for each further image and each attribute, as params.yaml declares them."""
+    return pa.schema([*REAL, *((name, IMAGE) for name in images), *attributes.items()])
 
 
 def synthetic_schema(labels: Sequence[str]) -> pa.Schema:

@@ -53,12 +53,25 @@ def inception_weights() -> Path | None:
 
 
 def gates_at_once() -> int:
-    """`SYNTHMILL_GATES_AT_ONCE`: how many gates of a dataset run side by side, each on one thread; 2 unless set.
+    """`SYNTHMILL_GATES_AT_ONCE`: how many gates of a dataset run side by side, each on one thread; 2 unless set."""
+    return _count("SYNTHMILL_GATES_AT_ONCE", 2)
 
-    Raises UsageError for what is not a whole number from 1 on."""
-    given = os.environ.get("SYNTHMILL_GATES_AT_ONCE") or "2"
+
+def readers() -> int:
+    """`SYNTHMILL_READERS`: how many processes read images at ingest; one a core unless set."""
+    return _count("SYNTHMILL_READERS", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def read_seconds() -> int:
+    """`SYNTHMILL_READ_SECONDS`: after how long the reading of one file is given up; 300 unless set."""
+    return _count("SYNTHMILL_READ_SECONDS", 300)
+
+
+def _count(name: str, default: int) -> int:
+    """Raises UsageError for what is not a whole number from 1 on."""
+    given = os.environ.get(name) or str(default)
     if not given.isdecimal() or int(given) < 1:
-        raise UsageError(f"SYNTHMILL_GATES_AT_ONCE is {given!r}: it must be a whole number from 1 on, or unset")
+        raise UsageError(f"{name} is {given!r}: it must be a whole number from 1 on, or unset")
     return int(given)
 
 

@@ -10,7 +10,7 @@ from schema.plugins import named
 from schema.settings import inception_weights, root
 from tasks.configs import gate_config, generator_config
 from tasks.gates.fid import check_weights
-from tasks.ingest import check_source
+from tasks.ingesting.reader import check_source
 from tasks.sources import Source
 
 ROOM = 2 * 2**30

@@ -1,258 +1,254 @@
-"""Real images in, Parquet shards out: keyed ids, one size, a split by patient that is written down, and every row accounted for.
+"""Real images in, Parquet shards out: keyed ids, one size, a split by patient that is for good, and every record accounted for.
 
 python -m tasks.ingest pneumonia
+
+Reads what is new or changed since the last run and finds the rest where it left it; the shards are those of a run that reads everything.
 """
 
 import csv
-import hashlib
 import io
+import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-from PIL import Image, ImageOps
-
-import tasks.sources
-from schema.digest import read_json, sha256_json, sha256_pixels, sha256_set, write_bytes, write_json
-from schema.errors import SynthmillError, UsageError
-from schema.params import ImageFormat, Ingest, Split, load, validate
-from schema.plugins import named
-from schema.record import REAL, SPLITS, Record, Rejected, encode_png
-from schema.settings import id_key, root
+from schema.digest import read_json, sha256_json, sha256_set, write_bytes, write_json
+from schema.errors import SynthmillError
+from schema.params import Ingest, load
+from schema.record import SPLITS, real_schema
+from schema.settings import root
+from tasks.ingesting.duplicates import Copies, find_copies
+from tasks.ingesting.gathering import Gathered, gather
+from tasks.ingesting.reader import check_source
+from tasks.ingesting.rows import Damaged, Rows, rows_file
+from tasks.ingesting.splits import deal, ledger, ledger_file, read_ledger
 from tasks.progress import ticking
-from tasks.shards import write_table
+from tasks.shards import write_rows
 from tasks.sources import Source
 from tasks.stage import Scratch, ingest_folder, main, reports_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def open_source(dataset: str, params: Ingest) -> Source:
-    """The dataset's source, its section checked. Raises UsageError naming what is wrong with it."""
-    path = f"datasets.{dataset}.ingest.source"
-    plugin = named(tasks.sources, params.source.kind, path)
-    return plugin(validate(plugin.Config, params.source.options(), path))
-
-
-def check_source(dataset: str, params: Ingest) -> Source:
-    """The source, once its files are there and its labels are all declared: the cheap checks, before any long work.
-
-    Raises SynthmillError or UsageError naming the file or the key.
-    """
-    source = open_source(dataset, params)
-    source.files()
-    undeclared = sorted(source.labels() - set(params.labels))
-    if undeclared:
-        raise UsageError(
-            f"datasets.{dataset}.ingest.labels lacks {', '.join(map(repr, undeclared[:5]))}, which the source has: "
-            "declare the label there, or map it to a declared one in the source's section"
-        )
-    return source
-
-
-def keyed(dataset: str, kind: str, value: str) -> str:
-    """An id that says nothing of the source's own: 16 hexadecimal digits of a BLAKE2b keyed with `SYNTHMILL_ID_KEY` (RFC 7693)."""
-    key = hashlib.sha256(id_key()).digest()
-    return hashlib.blake2b(f"{dataset}\0{kind}\0{value}".encode(), key=key, digest_size=8).hexdigest()
-
-
-def assign_split(patient: str, split: Split) -> str:
-    """Where a patient belongs, by a hash of the keyed id: the same in every ingest, whoever else comes."""
-    place = int.from_bytes(hashlib.sha256(f"{split.salt}:{patient}".encode()).digest()[:8], "big") / 2**64
-    return "train" if place < split.train else "holdout" if place < split.train + split.holdout else "test"
-
-
-def fit_image(pixels: np.ndarray, form: ImageFormat) -> np.ndarray:
-    """Any uint8 image as `form.height` x `form.width` x `form.channels`: bicubic with antialiasing."""
-    image = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
-    image = image.convert("L" if form.channels == 1 else "RGB")
-    size = (form.width, form.height)
-    if form.fit == "pad":
-        image = ImageOps.pad(image, size, Image.Resampling.BICUBIC)
-    elif form.fit == "crop":
-        image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-    else:
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(form.height, form.width, form.channels)
-
-
-class Shelves:
-    """Collects rows by split and writes a shard whenever one is full, so that memory holds a shard and not the archive."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder = folder
-        self.size = size
-        self.waiting: dict[str, list[dict]] = defaultdict(list)
-        self.shards: list[dict] = []
-
-    def put(self, row: dict) -> None:
-        rows = self.waiting[row["split"]]
-        rows.append(row)
-        if len(rows) == self.size:
-            self._write(row["split"])
-
-    def close(self) -> list[dict]:
-        for split in SPLITS:
-            if self.waiting[split]:
-                self._write(split)
-        return sorted(self.shards, key=lambda entry: (SPLITS.index(entry["split"]), entry["file"]))
-
-    def _write(self, split: str) -> None:
-        number = sum(entry["split"] == split for entry in self.shards)
-        rows = self.waiting.pop(split)
-        name = f"{split}-{number:05d}.parquet"
-        digest = write_table(self.folder / name, pa.Table.from_pylist(rows, schema=REAL))
-        self.shards.append({"file": name, "split": split, "rows": len(rows), "sha256": digest})
-
-
-class Register:
-    """Turns records into rows, and refuses what cannot be: an id twice, a patient in two splits, an undeclared label."""
-
-    def __init__(self, dataset: str, params: Ingest) -> None:
-        self.dataset = dataset
-        self.params = params
-        self.index: list[dict] = []
-        self.quarantined: list[dict] = []
-        self.faults: dict[str, list[str]] = defaultdict(list)
-        """The source's own ids of what nobody asked to leave out, by reason: for messages alone, never written."""
-        self._ids: set[str] = set()
-        self._splits: dict[str, str] = {}
-
-    def reject(self, rejected: Rejected) -> None:
-        self.quarantined.append({"id": self._key("record", rejected.id), "reason": rejected.reason})
-        if not rejected.asked:
-            self.faults[rejected.reason].append(rejected.id)
-
-    def row(self, record: Record) -> dict:
-        identity = self._key("record", record.id)
-        if identity in self._ids:
-            raise SynthmillError(f"the source of {self.dataset} has two records with the id {record.id!r}: ids must be unique")
-        if record.label not in self.params.labels:
-            raise UsageError(
-                f"record {record.id!r} has the label {record.label!r}, which datasets.{self.dataset}.ingest.labels does not declare"
-            )
-        self._ids.add(identity)
-        patient = self._key("patient", record.patient)
-        split = self._split(record, patient)
-        if self._splits.setdefault(patient, split) != split:
-            raise SynthmillError(
-                f"the patient of record {record.id!r} is in two splits ({self._splits[patient]} and {split}): "
-                f"mend the source's split, or set datasets.{self.dataset}.ingest.split.by to patient"
-            )
-        pixels = fit_image(record.image, self.params.image)
-        row = {"id": identity, "patient": patient, "split": split, "label": record.label, "sha256": sha256_pixels(pixels)}
-        self.index.append(row)
-        return {**row, "image": {"bytes": encode_png(pixels), "path": f"{identity}.png"}}
-
-    def _split(self, record: Record, patient: str) -> str:
-        if self.params.split.by == "patient":
-            return assign_split(patient, self.params.split)
-        if record.split not in SPLITS:
-            raise SynthmillError(
-                f"record {record.id!r} comes without one of the splits {', '.join(SPLITS)}: "
-                f"set datasets.{self.dataset}.ingest.split.by to patient"
-            )
-        return record.split
-
-    def _key(self, kind: str, value: str) -> str:
-        return keyed(self.dataset, kind, value)
+PLAIN = ("id", "patient", "label", "sha256")
+"""What the rows of every dataset have as it was read."""
 
 
 def run(dataset: str) -> None:
     """Ingests a dataset's source into data/ingest/<dataset>. Raises SynthmillError for what a person must put right."""
-    import pandas as pd
-
-    from tasks.checks import check_manifest
-
     params = load().dataset(dataset).ingest
     source = check_source(dataset, params)
-    register = Register(dataset, params)
+    path = rows_file(dataset)
+    try:
+        _ingest(dataset, params, source, path)
+    except Damaged:
+        print("what earlier runs had read is damaged on the disk: it is thrown away, and read from the source again", file=sys.stderr)
+        for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            name.unlink(missing_ok=True)
+        _ingest(dataset, params, source, path)
+
+
+def _ingest(dataset: str, params: Ingest, source: Source, path: Path) -> None:
+    dealt = read_ledger(dataset, params.split)
     scratch = Scratch("ingest", dataset, params=params.model_dump(mode="json"))
     scratch.keep_only()
-    shelves = Shelves(scratch.folder, params.shard_size)
-    with ticking("ingest", "reading images", source.count(), "image") as ticker:
-        for record in source.records():
-            if isinstance(record, Rejected):
-                register.reject(record)
-            else:
-                shelves.put(register.row(record))
-            ticker.update()
-    _refuse_faults(register)
-    shards = shelves.close()
-    rows = pd.DataFrame(register.index, columns=["id", "patient", "split", "label", "sha256"])
-    _refuse_empty(dataset, rows, params.labels)
-    with ticking("ingest", "checking rows", 1, "suite") as ticker:
-        checks = check_manifest(rows, dataset, params.labels, reports_folder(dataset) / "data-docs")
-        ticker.update()
-    if not checks["success"]:
-        raise SynthmillError(
-            f"the manifest of {dataset} fails {', '.join(checks['failed'])}: see {reports_folder(dataset)}/data-docs/index.html"
-        )
-    _write_csv(scratch.folder / "splits.csv", ["id", "patient", "split", "label"], rows.to_dict("records"))
-    _write_csv(scratch.folder / "quarantine.csv", ["id", "reason"], register.quarantined)
-    write_json(
-        scratch.folder / "manifest.json",
-        _manifest(dataset, params, read_json(root() / "data" / "sources" / f"{dataset}.json"), rows, register.quarantined, checks, shards),
-    )
+    rows = Rows(path)
+    try:
+        gathered = gather(dataset, params, source, rows)
+        _refuse_faults(dataset, params, gathered)
+        copies = _set_copies_aside(dataset, params, gathered)
+        splits = _splits(dataset, params, gathered.facts, dealt)
+        order = sorted(range(len(splits)), key=lambda index: gathered.facts[index]["id"])
+        frame = _frame(params, gathered.facts, splits, order)
+        checks = _check(dataset, params, frame)
+        shards = _write_shards(scratch.folder, params, gathered, splits, order, rows)
+    finally:
+        rows.close()
+    _write_lists(scratch.folder, source, frame, gathered)
+    write_json(scratch.folder / "manifest.json", _manifest(dataset, params, frame, gathered, splits, copies, checks, shards))
+    if params.split.by == "patient":
+        write_json(ledger_file(dataset), ledger(dealt | dict(zip(frame["patient"], frame["split"], strict=True)), params.split))
     scratch.move_to(ingest_folder(dataset))
 
 
-def _refuse_faults(register: Register) -> None:
+def _refuse_faults(dataset: str, params: Ingest, gathered: Gathered) -> None:
     """Raises SynthmillError if more of the source is at fault than `max_rejected` allows; says on stderr what is set aside within it."""
-    if not register.faults:
+    identities = Counter([facts["id"] for facts in gathered.facts])
+    twice = [identity for identity, count in identities.items() if count > 1]
+    if twice:
+        raise SynthmillError(f"the source of {dataset} has two records of one id ({twice[0]}): ids must be unique. {_whose(dataset)}")
+    if not gathered.facts:
+        raise SynthmillError(f"nothing of {dataset} can be used: {_reasons(gathered) or 'its source is empty'}. {_whose(dataset)}")
+    faulty = sum(map(len, gathered.faults.values()))
+    if not faulty:
         return
-    total = len(register.index) + len(register.quarantined)
-    faulty = sum(map(len, register.faults.values()))
-    reasons = ", ".join(f"{reason} {len(ids)} ({_first(ids)})" for reason, ids in sorted(register.faults.items()))
-    limit = register.params.max_rejected
-    if faulty / total > limit:
+    limit = params.max_rejected
+    if faulty / gathered.total > limit:
         raise SynthmillError(
-            f"{faulty} of {total} images of {register.dataset} cannot be used: {reasons}; mend or remove them in the source, "
-            f"or raise datasets.{register.dataset}.ingest.max_rejected (now {limit:g}) to set up to that share of them aside"
+            f"{faulty} of {gathered.total} images of {dataset} cannot be used: {_reasons(gathered)}; mend or remove them in the source, "
+            f"or raise datasets.{dataset}.ingest.max_rejected (now {limit:g}) to set up to that share of them aside. {_whose(dataset)}"
         )
-    print(f"set aside {faulty} of {total}: {reasons}", file=sys.stderr)
+    print(f"set aside {faulty} of {gathered.total}: {_reasons(gathered)}. {_whose(dataset)}", file=sys.stderr)
 
 
-def _first(ids: list[str], most: int = 5) -> str:
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if len(ids) > most else "")
+def _whose(dataset: str) -> str:
+    return f"`synthmill locate {dataset} ID` says which file an id is of"
 
 
-def _refuse_empty(dataset: str, rows: "pd.DataFrame", labels: list[str]) -> None:
-    """Every class must be in every split: training, nulls, attacks and scores need it."""
-    for split in SPLITS:
-        lacking = set(labels) - set(rows.loc[rows["split"] == split, "label"])
-        if lacking:
+def _reasons(gathered: Gathered, most: int = 5) -> str:
+    parts = []
+    for reason, ids in sorted(gathered.faults.items()):
+        more = f" and {len(ids) - most} more" if len(ids) > most else ""
+        parts.append(f"{reason} {len(ids)} ({', '.join(sorted(ids)[:most])}{more})")
+    return ", ".join(parts)
+
+
+def _set_copies_aside(dataset: str, params: Ingest, gathered: Gathered) -> Copies:
+    with ticking("ingest", "looking for copies", 1, "set") as ticker:
+        copies = find_copies(gathered.facts, gathered.thumbnails, params.duplicates)
+        ticker.update()
+    if copies.across and params.duplicates.across == "refuse":
+        raise SynthmillError(
+            f"{copies.across} sets of copies in {dataset} stand under several patients: mend the source, or set "
+            f"datasets.{dataset}.ingest.duplicates.across to quarantine, which keeps one image of each set"
+        )
+    gathered.remove(copies.aside)
+    return copies
+
+
+def _splits(dataset: str, params: Ingest, facts: list[dict[str, Any]], dealt: dict[str, str]) -> list[str]:
+    """The split of each record: the source's own, or its patient's."""
+    if params.split.by == "patient":
+        tags: dict[str, set[str]] = defaultdict(set)
+        for row in facts:
+            tags[row["patient"]].update(_strata(params, row))
+        splits = deal(tags, dealt, params.split)
+        return [splits[row["patient"]] for row in facts]
+    first: dict[str, str] = {}
+    for row in facts:
+        if row["split"] not in SPLITS:
             raise SynthmillError(
-                f"{dataset} has no image of {', '.join(map(repr, sorted(lacking)))} in the split {split!r}: {len(rows)} images are too few "
-                f"for datasets.{dataset}.ingest.split, or ingest.labels declares a class that the source lacks"
+                f"record {row['id']} comes without one of the splits {', '.join(SPLITS)}: set datasets.{dataset}.ingest.split.by to patient"
             )
+        if first.setdefault(row["patient"], row["split"]) != row["split"]:
+            raise SynthmillError(
+                f"the patient of record {row['id']} is in two splits ({first[row['patient']]} and {row['split']}): "
+                f"mend the source's split, or set datasets.{dataset}.ingest.split.by to patient"
+            )
+    return [row["split"] for row in facts]
+
+
+def _strata(params: Ingest, row: dict[str, Any]) -> Iterator[str]:
+    for name in params.split.stratify:
+        values = [row["label"]] if name == "label" else params.attributes[name].tags(row["attributes"][name])
+        yield from (f"{name}={value}" for value in values)
+
+
+def _frame(params: Ingest, facts: list[dict[str, Any]], splits: list[str], order: list[int]) -> "pd.DataFrame":
+    """What is written down of the records, a row each, in the order of their keyed ids."""
+    import pandas as pd
+
+    columns: dict[str, list] = {name: [facts[index][name] for index in order] for name in (*PLAIN, "height", "width")}
+    columns["split"] = [splits[index] for index in order]
+    return pd.DataFrame(columns | {name: [facts[index]["attributes"][name] for index in order] for name in params.attributes})
+
+
+def _check(dataset: str, params: Ingest, frame: "pd.DataFrame") -> dict:
+    """What Great Expectations finds. Raises SynthmillError naming what does not hold."""
+    from tasks.checks import check_manifest
+
+    docs = reports_folder(dataset) / "data-docs"
+    with ticking("ingest", "checking rows", 1, "suite") as ticker:
+        checks = check_manifest(frame, dataset, params, docs)
+        ticker.update()
+    if not checks["success"]:
+        raise SynthmillError(f"the manifest of {dataset} fails {', '.join(checks['failed'])}: see {docs}/index.html")
+    return checks
+
+
+def _write_shards(
+    folder: Path, params: Ingest, gathered: Gathered, splits: list[str], order: list[int], rows: Rows
+) -> list[dict[str, Any]]:
+    """The shards of each split, their rows in the order of the keyed ids; memory holds a part of one shard at a time."""
+    schema = real_schema(params.images, {name: attribute.arrow for name, attribute in params.attributes.items()})
+    dates = [name for name, attribute in params.attributes.items() if attribute.kind == "date"]
+
+    def row(index: int) -> dict[str, Any]:
+        facts = gathered.facts[index]
+        attributes = facts["attributes"] | {name: _day(facts["attributes"][name]) for name in dates}
+        images = {name: {"bytes": data, "path": f"{facts['id']}.png"} for name, data in rows.images(*gathered.places[index]).items()}
+        return {**{name: facts[name] for name in PLAIN}, "split": splits[index], **attributes, **images}
+
+    shards = []
+    with ticking("ingest", "writing shards", len(order), "image") as ticker:
+        for split in SPLITS:
+            mine = [index for index in order if splits[index] == split]
+            for number, start in enumerate(range(0, len(mine), params.shard_size)):
+                name, part = f"{split}-{number:05d}.parquet", mine[start : start + params.shard_size]
+                digest = write_rows(folder / name, map(row, part), schema)
+                shards.append({"file": name, "split": split, "rows": len(part), "sha256": digest})
+                ticker.update(len(part))
+    return shards
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _write_lists(folder: Path, source: Source, frame: "pd.DataFrame", gathered: Gathered) -> None:
+    _write_csv(folder / "splits.csv", ["id", "patient", "split", "label"], frame.to_dict("records"))
+    _write_csv(folder / "quarantine.csv", ["id", "reason"], sorted(gathered.quarantined, key=lambda entry: (entry["id"], entry["reason"])))
+    if source.drawn:
+        truths = sorted((facts["id"], facts["truth"]) for facts in gathered.facts)
+        lines = (json.dumps({"id": identity, **truth}, ensure_ascii=False) + "\n" for identity, truth in truths)
+        write_bytes(folder / "truth.jsonl", "".join(lines).encode())
 
 
 def _manifest(
-    dataset, params: Ingest, source: dict, rows: "pd.DataFrame", quarantined: list[dict], checks: dict, shards: list[dict]
-) -> dict:
-    reasons = Counter(entry["reason"] for entry in quarantined)
-    splits = {}
+    dataset: str,
+    params: Ingest,
+    frame: "pd.DataFrame",
+    gathered: Gathered,
+    splits: list[str],
+    copies: Copies,
+    checks: dict,
+    shards: list[dict],
+) -> dict[str, Any]:
+    reasons = Counter(entry["reason"] for entry in gathered.quarantined)
+    shares = {}
     for split in SPLITS:
-        part = rows[rows["split"] == split]
+        part = frame[frame["split"] == split]
         counts = part["label"].value_counts()
-        splits[split] = {
+        shares[split] = {
             "images": len(part),
             "patients": int(part["patient"].nunique()),
             "labels": {label: int(counts.get(label, 0)) for label in params.labels},
         }
     return {
         "dataset": dataset,
-        "source": source,
-        "digest": sha256_set(sha256_json([row.id, row.patient, row.split, row.label, row.sha256]) for row in rows.itertuples()),
+        "source": read_json(root() / "data" / "sources" / f"{dataset}.json"),
+        "approval": params.approval.model_dump(mode="json") if params.approval else None,
+        "digest": sha256_set(
+            sha256_json([*(facts[name] for name in PLAIN), split, facts["further"], facts["attributes"]])
+            for facts, split in zip(gathered.facts, splits, strict=True)
+        ),
         "labels": params.labels,
         "image": params.image.model_dump(mode="json", include={"height", "width", "channels"}),
-        "counts": {"in": len(rows) + len(quarantined), "out": len(rows), "quarantined": dict(sorted(reasons.items()))},
-        "splits": splits,
+        "images": {name: form.model_dump(mode="json", exclude={"fit"}) for name, form in params.images.items()},
+        "attributes": {name: attribute.model_dump(mode="json", exclude={"source"}) for name, attribute in params.attributes.items()},
+        "counts": {"in": gathered.total, "out": len(frame), "quarantined": dict(sorted(reasons.items()))},
+        "dropped": gathered.dropped(),
+        "copies": {
+            "sets_within_a_patient": copies.within,
+            "sets_across_patients": copies.across,
+            "images": copies.images,
+            "sets_with_different_labels": copies.labels_differ,
+        },
+        "patients_spelled_differently": gathered.spelled_differently(),
+        "splits": shares,
         "checks": checks,
         "shards": shards,
     }

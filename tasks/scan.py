@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from schema.digest import read_json, sha256_bytes, sha256_file, sha256_json, write_json
+from schema.digest import read_json, sha256_bytes, sha256_json, write_json
 from schema.errors import SynthmillError
 from schema.params import load
 from schema.settings import id_key, root
-from tasks.ingest import check_source
+from tasks.ingesting.reader import check_source
+from tasks.ingesting.seen import Seen
 from tasks.progress import ticking
 from tasks.sources import Source
 from tasks.stage import main
@@ -26,25 +27,15 @@ def scan_file(dataset: str) -> Path:
 
 def scan(dataset: str, source: Source, tick: Callable[[], None] = lambda: None) -> dict:
     """{"kind", "digest", "files", "keyed"}: of the source's section and, file by file, of its name and bytes, wherever the folder lies."""
-    memory = root() / "data" / "scratch" / "scan" / f"{dataset}.json"
-    known = read_json(memory) if memory.is_file() else {}
-    seen = {}
-    files = source.files()
-    for path in files:
-        stat = path.stat()
-        mark = [stat.st_size, stat.st_mtime_ns]
-        before = known.get(str(path))
-        seen[str(path)] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
-        tick()
-    if seen != known:
-        write_json(memory, seen)
+    digests = Seen(dataset).look(source.files(), tick)
+    files = list(digests)
     top = os.path.commonpath([path.parent for path in files]) if files else ""
     before = scan_file(dataset)
     if not id_key() and before.is_file() and read_json(before).get("keyed"):
         raise SynthmillError(
             f"SYNTHMILL_ID_KEY was set when {dataset} was built last and is not now: export it, or delete {before} to go on without a key"
         )
-    listed = [[os.path.relpath(path, top), entry[2]] for path, entry in seen.items()]
+    listed = [[os.path.relpath(path, top), digest] for path, digest in digests.items()]
     # Another key gives every record another id, so it decides the result; only its digest is written, and only here.
     digest = sha256_json([source.config.model_dump(mode="json"), listed, sha256_bytes(b"id key" + id_key())])
     return {"kind": source.kind, "digest": digest, "files": len(files), "keyed": bool(id_key())}

@@ -1,26 +1,49 @@
 """Parquet shards: written whole or not at all, each with a small JSON beside it that says what made it, and its digest."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schema.digest import read_json, sha256_bytes, sha256_file, write_bytes, write_json
+from schema.digest import read_json, settle_file, sha256_bytes, sha256_file, write_bytes, write_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.images import Images, RealImages
 from schema.record import decode_png
 from tasks.stage import ingest_folder, samples_folder
 
+ROW_GROUP = 256
+"""Rows that are compressed together, and read at one go."""
+
+T = TypeVar("T")
+
 
 def write_table(path: Path, table: pa.Table) -> str:
     """Writes a table as one Parquet file, atomically; its sha256. The same rows give the same bytes."""
     stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd", row_group_size=256, write_page_index=True)
+    pq.write_table(table, stream, compression="zstd", row_group_size=ROW_GROUP, write_page_index=True)
     write_bytes(path, stream.getvalue())
     return sha256_bytes(stream.getvalue())
+
+
+def write_rows(path: Path, rows: Iterable[dict], schema: pa.Schema) -> str:
+    """Writes rows as one Parquet file, a row group at a time, atomically; its sha256. The same rows give the same bytes."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_index=True) as writer:
+        for group in batched(rows, ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+    return settle_file(temporary, path)
+
+
+def batched(items: Iterable[T], n: int) -> Iterator[list[T]]:
+    """Runs of up to `n` items (itertools has this from Python 3.12 on)."""
+    iterator = iter(items)
+    while run := list(islice(iterator, n)):
+        yield run
 
 
 def keep(path: Path, table: pa.Table, fingerprint: str) -> None:

@@ -32,6 +32,7 @@ def run(dataset: str) -> None:
 
     section = load().dataset(dataset).train
     said = manifest(ingest_folder(dataset))
+    _refuse_empty(dataset, said)
     members = real_images(dataset, "train")["train"]
     generator = weights.build(dataset, section.options(), said)
     params = generator.config.model_dump(mode="json")
@@ -78,6 +79,19 @@ def run(dataset: str) -> None:
     tracked.picture(grid)
     tracked.finish(out, model["digest"])
     scratch.move_to(model_folder(dataset), out)
+
+
+def _refuse_empty(dataset: str, said: dict) -> None:
+    """Raises SynthmillError unless every class is in every split: training, nulls, attacks and scores need it."""
+    for split, counts in said["splits"].items():
+        lacking = [label for label, images in counts["labels"].items() if not images]
+        if lacking:
+            total = sum(part["images"] for part in said["splits"].values())
+            patients = sum(part["patients"] for part in said["splits"].values())
+            raise SynthmillError(
+                f"{dataset} has no image of {', '.join(map(repr, lacking))} in the split {split!r}: {total} images of {patients} patients "
+                f"are too few for datasets.{dataset}.ingest.split, or ingest.labels declares a class that the source lacks"
+            )
 
 
 def _grid(generator) -> bytes:

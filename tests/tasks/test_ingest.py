@@ -1,116 +1,321 @@
-"""Ingest accounts for every record, splits by patient for good, and lets no word of the source through."""
+"""Ingest accounts for every record, splits by patient for good, reads only what is new, and lets no word of the source through."""
 
+import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from schema.errors import SynthmillError, UsageError
-from schema.params import ImageFormat, Ingest, Split
-from schema.record import Record, Rejected, decode_png
+from schema.record import decode_png
 from tasks import ingest, scan
-from tasks.ingest import Register, assign_split, fit_image
+from tasks.ingesting import gathering
 from tests.conftest import CHECKOUT
+
+FORM = {"height": 16, "width": 16, "channels": 1}
+
+
+class Workspace:
+    """A folder of images with a CSV and params.yaml of one dataset, `scans`, that reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.images = folder / "archive"
+        self.images.mkdir()
+        self.rows: list[dict] = []
+        self.written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+        source = {"kind": "image-folder", "folder": str(self.images), "csv": "labels.csv", "patient": "patient"}
+        self.ingest = {"source": source, "image": FORM, "labels": ["a", "b"]}
+
+    def add(self, name: str, seed: int | None = None, size: tuple[int, int] = (40, 30), **row) -> None:
+        """An image of noise, or none where there is no seed, and its row."""
+        if seed is not None:
+            pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+            Image.fromarray(pixels).save(self.images / name)
+        self.rows.append({"image": name, "label": "a", "patient": name, **row})
+
+    def params(self, **keys) -> None:
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        with (self.images / "labels.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        dataset = self.written["datasets"]["phantom-cxr"]
+        dataset["ingest"] = {**self.ingest, **keys}
+        text = yaml.safe_dump({**self.written, "build": ["scans"], "datasets": {"scans": dataset}})
+        (self.folder / "params.yaml").write_text(text)
+
+    def run(self, **keys) -> dict:
+        """Ingests; the manifest."""
+        self.params(**keys)
+        scan.run("scans")
+        ingest.run("scans")
+        return json.loads((self.out / "manifest.json").read_text())
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "data" / "ingest" / "scans"
+
+    def table(self):
+        return [row for path in sorted(self.out.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+    def bytes(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.out.iterdir()}
+
+    def outputs(self) -> list[Path]:
+        folders = (self.folder / "data", self.folder / "reports")
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A workspace whose dataset `small` comes from a few phantoms."""
-    written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    small = written["datasets"]["phantom-cxr"]
-    small["ingest"]["source"] = {"kind": "phantom", "n": 60, "seed": 1}
-    small["ingest"]["image"] = {"height": 16, "width": 16, "channels": 1}
-    written.update(build=["small"], datasets={"small": small})
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(written))
+def work(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
-    return tmp_path
+    monkeypatch.setenv("SYNTHMILL_READERS", "1")
+    return Workspace(tmp_path)
 
 
-def params(**changes) -> Ingest:
-    fields = {"source": {"kind": "phantom"}, "image": {"height": 8, "width": 8}, "labels": ["a", "b"]}
-    return Ingest(**{**fields, **changes})
+@pytest.fixture
+def filled(work) -> Workspace:
+    """60 images of 30 patients, two classes."""
+    for k in range(60):
+        work.add(f"scan-{k:03d}.png", k, label="ab"[k % 2], patient=f"person-{k // 2}")
+    return work
 
 
-def record(identity: str, patient: str, label: str = "a", split: str | None = None) -> Record:
-    return Record(identity, patient, np.zeros((8, 8), dtype=np.uint8), label, {}, split)
-
-
-def test_a_run_accounts_for_every_image_and_gives_the_same_bytes_again(workspace):
-    scan.run("small")
-    ingest.run("small")
-    out = workspace / "data" / "ingest" / "small"
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    said = json.loads(before["manifest.json"])
-    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}}
-    assert sum(split["images"] for split in said["splits"].values()) == 60
+def test_every_record_is_accounted_for_and_no_word_of_the_source_is_in_any_output(filled):
+    (filled.images / "scan-000.png").write_bytes((filled.images / "scan-000.png").read_bytes()[:300])
+    filled.add("scan-blank.png")
+    Image.new("L", (40, 30), 7).save(filled.images / "scan-blank.png")
+    filled.add("scan-white.png")
+    white = np.full((40, 30), 255, np.uint8)
+    white[0, :8] = 0
+    Image.fromarray(white).save(filled.images / "scan-white.png")
+    filled.add("scan-tiny.png", 5, size=(8, 40))
+    filled.add("scan-gone.png")
+    said = filled.run(max_rejected=0.1)
+    expected = {"truncated image": 1, "blank": 1, "saturated": 1, "too small": 1, "missing file": 1}
+    assert said["counts"] == {"in": 64, "out": 59, "quarantined": expected}
+    with (filled.out / "quarantine.csv").open() as stream:
+        assert Counter(row["reason"] for row in csv.DictReader(stream)) == expected
+    assert sum(split["images"] for split in said["splits"].values()) == len(filled.table()) == 59
     assert said["checks"]["success"]
-    table = pq.read_table(out / "train-00000.parquet")
-    assert decode_png(table["image"][0].as_py()["bytes"]).shape == (16, 16, 1)
-    assert b"image-0000" not in b"".join(before.values()), "an id of the source is in an output"
-    ingest.run("small")
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert not (workspace / "data" / "scratch" / "ingest" / "small").exists()
+    written = filled.outputs()
+    assert len(written) > 10
+    for path in written:
+        assert not [word for word in (b"scan-", b"person-", b"archive") if word in path.read_bytes()], path
 
 
-def test_a_patient_stays_where_it_was_whoever_else_comes():
-    split = Split()
-    shares = np.array([assign_split(str(k), split) for k in range(4000)])
-    assert (shares == "train").mean() == pytest.approx(0.7, abs=0.03)
-    assert (shares == "holdout").mean() == pytest.approx(0.15, abs=0.02)
-    few = Register("d", params())
-    many = Register("d", params())
-    rows = [few.row(record("1", "anna"))]
-    for k in range(50):
-        many.row(record(f"x{k}", f"p{k}"))
-    assert many.row(record("1", "anna")) == rows[0]
+def test_what_params_do_not_declare_is_dropped_and_counted(filled):
+    for k, row in enumerate(filled.rows):
+        row.update({"Patient Sex": "FM"[k % 2], "Patient Age": 20 + k, "Findings": "Mass|Edema" if k % 3 else "No Finding"})
+        row.update({"Exam": f"exam-{k // 4}", "Day": f"2021-03-{1 + k % 28:02d}", "Comment": "Jane Doe was here"})
+    said = filled.run(
+        attributes={
+            "sex": {"kind": "class", "from": "Patient Sex", "values": {"F": "female", "M": "male"}},
+            "age": {"kind": "number", "from": "Patient Age", "min": 0, "max": 120},
+            "findings": {"kind": "multi-label", "from": "Findings", "values": ["Edema", "Mass"], "none": "No Finding"},
+            "exam": {"kind": "id", "from": "Exam"},
+            "day": {"kind": "date", "from": "Day"},
+        },
+        split={"stratify": ["label", "sex"]},
+        dates="shift",
+    )
+    assert said["dropped"]["attributes"] == {"Comment": 60}
+    rows = filled.table()
+    assert {row["sex"] for row in rows} == {"female", "male"}
+    assert {tuple(row["findings"]) for row in rows} == {(), ("Edema", "Mass")}
+    assert {row["age"] for row in rows} == set(range(20, 80))
+    assert len({row["exam"] for row in rows}) == 15
+    # Images 2k and 2k + 1 are of one patient and one day apart but for the turn of the month; nobody's day is the real one.
+    days = {row["age"]: row["day"] for row in rows}
+    assert days[21.0] - days[20.0] == timedelta(days=1)
+    assert not any(date(2021, 3, 1) <= day <= date(2021, 3, 28) and day.day == 1 + (int(age) - 20) % 28 for age, day in days.items())
+    assert not [path for path in filled.outputs() if b"Jane" in path.read_bytes() or b"exam-1" in path.read_bytes()]
 
 
-def test_images_of_a_patient_share_a_split_and_no_name_is_kept():
-    register = Register("d", params())
-    rows = [register.row(record(str(k), "Doe^Jane")) for k in range(5)]
-    assert len({row["split"] for row in rows}) == 1
-    assert len({row["patient"] for row in rows}) == 1
-    assert "Doe" not in str(rows)
+def test_values_that_cannot_be_are_set_aside_or_left_empty_and_never_written(filled):
+    for k, row in enumerate(filled.rows):
+        row["age"] = "Doe, Jane" if k == 7 else 412 if k == 8 else ""
+    attributes = {"age": {"kind": "number", "min": 0, "max": 120}}
+    with pytest.raises(SynthmillError, match=r"attribute age: not a number 1 \([0-9a-f]{16}\), attribute age: out of its range 1"):
+        filled.run(attributes=attributes)
+    said = filled.run(attributes=attributes, implausible="blank")
+    assert said["counts"]["out"] == 60
+    assert said["dropped"]["implausible"] == {"age": 2}
+    assert {row["age"] for row in filled.table()} == {None}
+    assert not [path for path in filled.outputs() if b"Jane" in path.read_bytes()]
+
+
+def test_only_what_is_new_is_read_and_the_shards_are_those_of_a_full_run(filled, monkeypatch):
+    filled.run()
+    old = {row["id"]: row["split"] for row in filled.table()}
+    for k in range(60, 72):
+        filled.add(f"scan-{k:03d}.png", k, label="ab"[k % 2], patient=f"person-{k // 2 if k > 61 else 3}")
+    read: list[str] = []
+    answers = gathering.answers
+    monkeypatch.setattr(gathering, "answers", lambda units, *rest: answers(read.extend(unit.key for unit in units) or units, *rest))
+    filled.run()
+    assert sorted(read) == [f"scan-{k:03d}.png" for k in range(60, 72)]
+    assert {row["id"]: row["split"] for row in filled.table()}.items() > old.items(), "a patient changed sides"
+    grown = filled.bytes()
+    for path in (filled.folder / "data" / "scratch").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    filled.run()
+    assert len(read) == 12 + 72
+    assert filled.bytes() == grown
+    filled.rows = [row for row in filled.rows if row["patient"] != "person-5"]
+    said = filled.run()
+    assert said["counts"]["quarantined"] == {"not in the csv": 2}
+    assert len(read) == 12 + 72 + 2
+
+
+def test_a_killed_run_goes_on_where_it_was(filled):
+    filled.params()
+    scan.run("scans")
+    slow = (
+        "import time; from tasks.ingesting import gathering, rows; put = rows.Rows.put; rows.COMMIT_EVERY = 4\n"
+        "def late(self, *a): time.sleep(0.05); put(self, *a)\n"
+        "rows.Rows.put = late; from tasks import ingest\n"
+        "if __name__ == '__main__': ingest.run('scans')"
+    )
+    script = filled.folder / "slow.py"
+    script.write_text(slow)
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stderr=subprocess.DEVNULL)
+    store = filled.folder / "data" / "scratch" / "rows" / "scans.sqlite-wal"
+    until = time.monotonic() + 60
+    while not (store.is_file() and store.stat().st_size > 60_000) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not filled.out.exists()
+    from tasks.ingesting.rows import Rows, rows_file
+
+    kept = Rows(rows_file("scans"))
+    assert 0 < kept._base.execute("SELECT count(*) FROM units").fetchone()[0] < 60
+    kept.close()
+    assert filled.run()["counts"]["out"] == 60
+
+
+def test_a_flipped_byte_among_what_was_read_costs_another_reading_and_nothing_else(filled, capsys):
+    filled.run()
+    whole = filled.bytes()
+    store = filled.folder / "data" / "scratch" / "rows" / "scans.sqlite"
+    data = bytearray(store.read_bytes())
+    for at in range(len(data) // 2, len(data), 4096):
+        data[at] ^= 1
+    store.write_bytes(data)
+    filled.run()
+    assert filled.bytes() == whole
+    assert "read from the source again" in capsys.readouterr().err
+
+
+def test_copies_under_two_patients_are_kept_once_and_of_one_patient_share_a_split(filled):
+    for copy, original, patient in (("copy-1.png", 4, "person-2"), ("copy-2.png", 9, "somebody-else")):
+        pixels = np.asarray(Image.open(filled.images / f"scan-{original:03d}.png"))
+        filled.add(copy, patient=patient)
+        Image.fromarray(np.clip(pixels.astype(int) + 1, 0, 255).astype(np.uint8)).save(filled.images / copy)
+    said = filled.run()
+    assert said["copies"] == {"sets_within_a_patient": 1, "sets_across_patients": 1, "images": 4, "sets_with_different_labels": 1}
+    assert said["counts"]["quarantined"] == {"copy of another patient's image": 1}
+    with pytest.raises(SynthmillError, match="1 sets of copies in scans stand under several patients"):
+        filled.run(duplicates={"across": "refuse"})
+    assert filled.run(duplicates={"within": "quarantine"})["counts"]["out"] == 60
+
+
+def test_a_patient_written_in_two_ways_is_one(filled):
+    filled.rows[0]["patient"] = "Person-0 "
+    filled.rows[2]["patient"] = "PERSON-1"
+    said = filled.run()
+    assert said["patients_spelled_differently"] == 2
+    assert sum(split["patients"] for split in said["splits"].values()) == 30
+
+
+def test_an_expired_approval_stops_the_build_and_says_which(filled):
+    approval = {"reference": "IRB 2019-7", "purpose": "research on synthetic images", "expires": date.today() - timedelta(days=1)}
+    with pytest.raises(SynthmillError, match="the approval 'IRB 2019-7' of scans expired on") as caught:
+        filled.run(approval=approval)
+    assert caught.value.exit_code == 1
+    said = filled.run(approval={**approval, "expires": date.today()})
+    assert said["approval"]["reference"] == "IRB 2019-7"
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused_and_what_was_read_is_kept(filled, monkeypatch):
+    filled.params()
+    scan.run("scans")
+    Image.new("L", (40, 30), 9).save(filled.images / "scan-007.png")
+    with pytest.raises(SynthmillError, match="changed while it was read"):
+        ingest.run("scans")
+    assert not filled.out.exists()
+    filled.run()
+
+
+def test_an_image_that_came_after_the_scan_waits_for_the_next_run(filled, capsys):
+    filled.params()
+    scan.run("scans")
+    filled.add("late.png", 99)
+    filled.params()
+    ingest.run("scans")
+    assert "1 files came after the source was looked at" in capsys.readouterr().err
+    assert filled.run()["counts"]["out"] == 61
+
+
+def test_another_key_finds_nobody_again_and_is_refused(filled, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "one")
+    filled.run()
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "two")
+    with pytest.raises(SynthmillError, match="SYNTHMILL_ID_KEY is not the key"):
+        filled.run()
+    filled.run(split={"salt": "another deal"})
+
+
+def test_a_class_of_implausible_prevalence_fails_the_checks(filled):
+    assert filled.run(prevalence={"a": [0.4, 0.6]})["checks"]["success"]
+    with pytest.raises(SynthmillError, match=r"fails expect_column_mean_to_be_between\(is a\)"):
+        filled.run(prevalence={"a": [0.6, 0.9]})
 
 
 @pytest.mark.parametrize(
-    ("records", "changes", "error", "words"),
+    ("change", "keys", "error", "words"),
     [
-        ([record("1", "p"), record("1", "q")], {}, SynthmillError, "two records with the id '1'"),
-        ([record("1", "p", "c")], {}, UsageError, "does not declare"),
-        ([record("1", "p", split="train"), record("2", "p", split="test")], {"split": {"by": "source"}}, SynthmillError, "in two splits"),
-        ([record("1", "p")], {"split": {"by": "source"}}, SynthmillError, "without one of the splits"),
+        ({"label": "c"}, {}, UsageError, "lacks 'c'"),
+        ({"part": "later"}, {"split": {"by": "source"}}, SynthmillError, "not a split"),
+        ({"part": "test"}, {"split": {"by": "source"}}, SynthmillError, "put one patient into two splits"),
+        ({}, {"split": {"by": "source"}}, SynthmillError, "without one of the splits"),
     ],
 )
-def test_what_cannot_be_is_refused(records, changes, error, words):
-    register = Register("d", params(**changes))
-    for fine in records[:-1]:
-        register.row(fine)
+def test_what_cannot_be_is_refused_before_anything_is_written(filled, change, keys, error, words):
+    if "part" in change:
+        filled.ingest["source"]["split"] = "part"
+        for row in filled.rows:
+            row["part"] = "train"
+    filled.rows[1].update(change)
     with pytest.raises(error, match=words):
-        register.row(records[-1])
+        filled.run(**keys)
+    assert not filled.out.exists()
 
 
-def test_a_rejected_image_is_counted_by_its_reason():
-    register = Register("d", params())
-    register.reject(Rejected("file-of-jane.png", "truncated image"))
-    assert [entry["reason"] for entry in register.quarantined] == ["truncated image"]
-    assert "jane" not in str(register.quarantined)
-
-
-def test_a_label_nobody_declared_is_refused_before_any_image_is_read(workspace):
-    written = yaml.safe_load((workspace / "params.yaml").read_text())
-    written["datasets"]["small"]["ingest"]["labels"] = ["normal"]
-    (workspace / "params.yaml").write_text(yaml.safe_dump(written))
-    with pytest.raises(UsageError, match="lacks 'opacity'"):
-        scan.run("small")
-
-
-@pytest.mark.parametrize(("fit", "corner"), [("pad", 0), ("crop", 200), ("stretch", 200)])
-def test_an_image_of_another_shape_is_made_to_fit(fit, corner):
-    wide = np.full((10, 40, 3), 200, dtype=np.uint8)
-    image = fit_image(wide, ImageFormat(height=16, width=16, channels=1, fit=fit))
-    assert image.shape == (16, 16, 1)
-    assert image[0, 0, 0] == corner
-    assert image[8, 8, 0] == 200
+def test_phantoms_keep_their_truth_and_every_row_its_pixels(work):
+    work.ingest["source"] = {"kind": "phantom", "n": 60, "seed": 1}
+    said = work.run(labels=["normal", "opacity"])
+    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}}
+    truths = [json.loads(line) for line in (work.out / "truth.jsonl").read_text().splitlines()]
+    rows = {row["id"]: row for row in work.table()}
+    assert {truth["id"] for truth in truths} == rows.keys()
+    assert all(bool(truth["opacities"]) == (rows[truth["id"]]["label"] == "opacity") for truth in truths)
+    assert decode_png(work.table()[0]["image"]["bytes"]).shape == (16, 16, 1)
+    assert b"image-0000" not in b"".join(work.bytes().values()), "an id of the source is in an output"
+    before = work.bytes()
+    work.run(labels=["normal", "opacity"])
+    assert work.bytes() == before

@@ -1,0 +1,135 @@
+"""Copies among the images: exact ones by digest, near ones by a perceptual hash and then by their pixels.
+
+One image of each set of copies stays, that with the smallest keyed id: which one does not depend on what came first.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from schema.params import Duplicates
+
+SIDE = 32
+"""Height and width of a thumbnail: what the perceptual hash is computed from."""
+BLOCK, PAIRS = 256, 4096
+"""Hashes and pairs that are compared at once."""
+WITHIN = "copy of another image of the same patient"
+ACROSS = "copy of another patient's image"
+
+
+@dataclass
+class Copies:
+    """`aside`: {index of a row that is not to stay: the reason}. The counts are of sets of copies; `images` of the images in them."""
+
+    aside: dict[int, str] = field(default_factory=dict)
+    within: int = 0
+    across: int = 0
+    images: int = 0
+    labels_differ: int = 0
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """SIDE x SIDE grey levels of uint8 pixels, H x W or H x W x 3: each the mean of the pixels that it stands for."""
+    return Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+
+
+def perceptual_hash(small: bytes) -> str:
+    """64 bits, in hexadecimal, of the lowest frequencies of a thumbnail's cosine transform, by imagehash (Zauner 2010, section 3.2)."""
+    import imagehash
+
+    return str(imagehash.phash(Image.frombytes("L", (SIDE, SIDE), small)))
+
+
+def find_copies(rows: Sequence[dict], thumbnails: Sequence[bytes], config: Duplicates) -> Copies:
+    """`rows`: facts with id, patient, label, hash and the digests of the native and of the fitted pixels; `thumbnails` of the same."""
+    sets = _Sets(len(rows))
+    for key in ("native", "sha256"):
+        first: dict[str, int] = {}
+        for index, row in enumerate(rows):
+            sets.join(index, first.setdefault(row[key], index))
+    hashes = np.array([int(row["hash"], 16) for row in rows], dtype=np.uint64)
+    pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(rows), SIDE * SIDE)
+    for a, b in near_pairs(hashes, config.hash_distance):
+        for one, other in zip(*_alike(pixels, a, b, config.grey_distance), strict=True):
+            sets.join(one, other)
+    copies = Copies()
+    for members in sets.several():
+        _settle(copies, sorted(members, key=lambda index: rows[index]["id"]), rows, config)
+    return copies
+
+
+def _settle(copies: Copies, members: list[int], rows: Sequence[dict], config: Duplicates) -> None:
+    patients = {rows[index]["patient"] for index in members}
+    copies.images += len(members)
+    copies.labels_differ += len({rows[index]["label"] for index in members}) > 1
+    copies.across += len(patients) > 1
+    copies.within += len(patients) == 1
+    for index in members[1:]:
+        if rows[index]["patient"] != rows[members[0]]["patient"]:
+            copies.aside[index] = ACROSS
+        elif config.within == "quarantine":
+            copies.aside[index] = WITHIN
+
+
+def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of indices whose 64-bit hashes differ in at most `distance` bits, the smaller first: two arrays at a time. Each such pair comes
+    at least once.
+
+    Two such hashes agree in one of `distance` + 1 bands of bits at least, so only those that share a band are compared (Manku, Jain,
+    Sarma, "Detecting near-duplicates for web crawling", WWW 2007, section 3).
+    """
+    edges = np.linspace(0, 64, distance + 2).astype(int)
+    for low, high in pairwise(edges):
+        band = hashes >> np.uint64(low) & np.uint64(2 ** int(high - low) - 1)
+        order = np.argsort(band, kind="stable")
+        bounds = np.flatnonzero(np.diff(band[order])) + 1
+        for members in np.split(order, bounds):
+            for start in range(0, len(members) - 1, BLOCK):
+                mine = members[start : start + BLOCK]
+                apart = np.bitwise_count(hashes[mine, None] ^ hashes[None, members[start:]])
+                row, column = np.nonzero(apart <= distance)
+                yield mine[row[row < column]], members[start + column[row < column]]
+
+
+def grey_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Root mean square difference, in grey levels, of thumbnails N x SIDE^2 and their partners, each two brought to the same mean and to
+    the smaller of their contrasts; the larger contrast itself where one of them has none."""
+    a, b = (of - of.mean(axis=1, keepdims=True) for of in (a.astype(np.float32), b.astype(np.float32)))
+    contrasts = a.std(axis=1), b.std(axis=1)
+    low, high = np.minimum(*contrasts), np.maximum(*contrasts)
+    scaled = [of / np.maximum(contrast, 1e-9)[:, None] for of, contrast in zip((a, b), contrasts, strict=True)]
+    return np.where(low > 0, low * np.sqrt(np.mean((scaled[0] - scaled[1]) ** 2, axis=1)), high)
+
+
+def _alike(pixels: np.ndarray, a: np.ndarray, b: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the pairs that are at most so far apart."""
+    close = [grey_distances(pixels[a[at : at + PAIRS]], pixels[b[at : at + PAIRS]]) <= most for at in range(0, len(a), PAIRS)]
+    kept = np.concatenate([*close, np.zeros(0, dtype=bool)])
+    return a[kept], b[kept]
+
+
+class _Sets:
+    """Disjoint sets of indices, joined two by two: the smaller root stays the root, and paths are halved on the way."""
+
+    def __init__(self, n: int) -> None:
+        self._parent = list(range(n))
+
+    def of(self, index: int) -> int:
+        while self._parent[index] != index:
+            self._parent[index] = self._parent[self._parent[index]]
+            index = self._parent[index]
+        return index
+
+    def join(self, a: int, b: int) -> None:
+        low, high = sorted((self.of(a), self.of(b)))
+        self._parent[high] = low
+
+    def several(self) -> list[list[int]]:
+        """The sets of more than one."""
+        members: dict[int, list[int]] = {}
+        for index in range(len(self._parent)):
+            members.setdefault(self.of(index), []).append(index)
+        return [found for found in members.values() if len(found) > 1]

@@ -1,0 +1,54 @@
+"""The digest of each file of a source, kept between runs: a file is hashed again only when its size or time of change differs.
+
+Files are remembered by a keyed digest of their path, since a path can hold a name.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from schema.digest import read_json, sha256_file, write_json
+from schema.settings import root
+from tasks.ingesting.keys import keyed
+
+
+class Seen:
+    """What the files of a dataset's source were when they were last looked at."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self._path = root() / "data" / "scratch" / "scan" / f"{dataset}.json"
+        self._known: dict[str, list] = read_json(self._path) if self._path.is_file() else {}
+
+    def look(self, files: Iterable[Path], tick: Callable[[], None] = lambda: None) -> dict[Path, str]:
+        """The sha256 of each file as it is now; forgets files that are not among them."""
+        now, digests = {}, {}
+        for path in files:
+            key, mark = self._key(path), _mark(path)
+            before = self._known.get(key)
+            now[key] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
+            digests[path] = now[key][2]
+            tick()
+        if now != self._known:
+            write_json(self._path, now)
+            self._known = now
+        return digests
+
+    def digest(self, path: Path) -> str | None:
+        """The sha256 of a file as it was looked at last; None for one that was not there."""
+        known = self._known.get(self._key(path))
+        return known[2] if known else None
+
+    def changed(self, path: Path) -> bool:
+        """Whether a file that was there is another now, or gone."""
+        try:
+            return _mark(path) != self._known[self._key(path)][:2]
+        except FileNotFoundError:
+            return True
+
+    def _key(self, path: Path) -> str:
+        return keyed(self.dataset, "file", str(path))
+
+
+def _mark(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
