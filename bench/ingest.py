@@ -1,7 +1,8 @@
-"""How fast images are read and made to fit, beside the plain loop: open, convert, resize by Lanczos.
+"""How fast images are read and made to fit, beside the plain loop: open, convert, resize by Lanczos. And what a whole ingest takes.
 
     SYNTHMILL_DATA=../shared/data python -m bench.ingest                     # 96 files of each kind, three times: about four minutes
     SYNTHMILL_DATA=../shared/data python -m bench.ingest --images 24 --kinds png jpeg --json
+    SYNTHMILL_DATA=../shared/data python -m bench.ingest_stage --help        # the stage: a first run, one with 1 % more files, memory
 
 The plain loop is one process, as anybody would write it: Pillow for PNG and JPEG, pydicom's pixels and window for DICOM. Ours is the
 source's own reader and `fit_image`, in one process and in two. The three take turns on the same files, which are in the page cache,

@@ -22,13 +22,14 @@ def originals(name: str, count: int) -> list[Path]:
 
 
 def radiographs(count: int) -> Iterator[np.ndarray]:
-    """uint8, 1024 x 1024: the originals of ChestX-ray14, mirrored and turned, so that each is another file as hard to pack."""
+    """uint8, 1024 x 1024: the originals of ChestX-ray14, mirrored, turned and shifted, so that each is another file as hard to pack."""
     files = originals("nih_cxr14_1024_originals", 12)
     for number in range(count):
         with Image.open(files[number % len(files)]) as image:
             pixels = np.asarray(image.convert("L"))
-        turn, mirror = divmod(number // len(files), 2)
-        yield np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirror else pixels, turn % 4))
+        shift, pose = divmod(number // len(files), 8)
+        turned = np.rot90(pixels[:, ::-1] if pose % 2 else pixels, pose // 2)
+        yield np.ascontiguousarray(np.roll(turned, 3 * shift, axis=1))
 
 
 def photographs(count: int) -> Iterator[np.ndarray]:
