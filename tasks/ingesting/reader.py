@@ -19,6 +19,7 @@ from schema.params import Ingest, validate
 from schema.plugins import named
 from schema.record import Record, Rejected, encode_png
 from tasks.fit import fit_image
+from tasks.ingesting.burned_in import TextFinder
 from tasks.ingesting.duplicates import perceptual_hash, thumbnail
 from tasks.ingesting.keys import keyed, one_spelling, shifted
 from tasks.ingesting.quality import fault_of
@@ -145,23 +146,20 @@ class Reader:
         return name in self.params.images and self.params.images[name].role == "mask"
 
     def _without_letters(self, images: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        """The images with letters painted over, and how many boxes of them there were."""
+        """The images with letters painted over, if that is asked for, and how many boxes of them there were."""
         clean, found = dict(images), 0
         for name, pixels in images.items():
             if self._is_mask(name) or min(pixels.shape[:2]) < self.params.burned_in.min_side:
                 continue
-            boxes = self._letters.find(pixels)
-            if boxes:
-                from tasks.ingesting.burned_in import paint_over
-
-                clean[name] = paint_over(pixels, boxes)
-                found += len(boxes)
+            if self.params.burned_in.action == "mask":
+                clean[name], boxes = self._letters.mask(pixels)
+            else:
+                boxes = self._letters.find(pixels)
+            found += len(boxes)
         return clean, found
 
     @cached_property
-    def _letters(self):
-        from tasks.ingesting.burned_in import TextFinder
-
+    def _letters(self) -> TextFinder:
         return TextFinder()
 
     def _attributes(self, item: Record, patient: str) -> tuple[dict[str, Any], list[str]]:

@@ -1,4 +1,4 @@
-"""An image file of any common kind as the uint8 pixels of a Record, or the reason why not, in words that can be counted."""
+"""An image of any common file format as the uint8 pixels of a Record, or the reason why not, in words that can be counted."""
 
 import io
 import struct
@@ -27,8 +27,8 @@ class Unreadable(Exception):
     """This one image cannot be used. The message is a category, the same for every image with the fault: it names no file."""
 
 
-def decode(path: Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
-    """uint8 pixels, H x W (grey) or H x W x 3 (RGB), upright as the EXIF orientation says. Raises Unreadable.
+def decode(source: Path | bytes, at_least: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 pixels, H x W (grey) or H x W x 3 (RGB), upright as the EXIF orientation says, of a file or its bytes. Raises Unreadable.
 
     16-bit grey is scaled over its full range, v / 257 rounded. Transparent pixels are laid over black. CMYK and palettes
     become RGB. Colour profiles are not applied.
@@ -42,7 +42,7 @@ def decode(path: Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _pixels(path.read_bytes(), at_least)
+            return _pixels(source if isinstance(source, bytes) else source.read_bytes(), at_least)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise Unreadable("decompression bomb") from None
         except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,13 @@ from tasks.sources._folder import stem
 
 STEM = "stem"
 _PLACE = re.compile(r"\{([^{}]*)\}")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises ValueError for what a further image cannot be called."""
+    strange = [name for name in names if name == "image" or not re.fullmatch(r"[a-z][a-z0-9_]*", name)]
+    if strange:
+        raise ValueError(f"a further image cannot be called {strange[0]!r}: write lower-case letters, and not `image`")
 
 
 class Further:

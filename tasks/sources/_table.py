@@ -5,8 +5,9 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from schema.errors import SynthmillError
+from schema.errors import SynthmillError, UsageError
 from schema.params import nearest
+from schema.settings import data_root
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
@@ -93,3 +94,16 @@ class Table:
 
     def fault(self, what: str) -> SynthmillError:
         return SynthmillError(f"{self.name}: {what}")
+
+
+def find_csv(name: str, top: Path, folder: str) -> Path:
+    """The CSV of `ingest.source.csv`: below `top`, the source's folder, which params.yaml calls `folder`, else below SYNTHMILL_DATA.
+
+    Raises SynthmillError where it is in neither, UsageError for a name that climbs out.
+    """
+    if ".." in Path(name).parts:
+        raise UsageError(f"{name!r} climbs out of its folder: write ingest.source.csv as a path inside it, or an absolute one")
+    for path in (base / name for base in (top, data_root()) if base is not None):
+        if path.is_file():
+            return path
+    raise SynthmillError(f"the csv {name!r} is neither in {folder!r} nor in SYNTHMILL_DATA: mend ingest.source.csv")

@@ -13,17 +13,15 @@ import numpy as np
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from schema.digest import sha256_pixels
-from schema.errors import SynthmillError, UsageError
 from schema.params import Section
 from schema.record import Record, Rejected
-from schema.settings import data_root
 from tasks.sources import Source, Unit, resolve
 from tasks.sources._decode import Unreadable, decode
 from tasks.sources._folder import Folder, open_folder
-from tasks.sources._further import as_large
+from tasks.sources._further import as_large, check_names
 from tasks.sources._labels import ASKED
 from tasks.sources._rows import PatternRows, Row, TableRows
-from tasks.sources._table import Table
+from tasks.sources._table import Table, find_csv
 
 
 class Plugin(Source):
@@ -55,9 +53,7 @@ class Plugin(Source):
         @field_validator("images")
         @classmethod
         def _images_have_names(cls, images: dict[str, str]) -> dict[str, str]:
-            strange = [name for name in images if name == "image" or not re.fullmatch(r"[a-z][a-z0-9_]*", name)]
-            if strange:
-                raise ValueError(f"a further image cannot be called {strange[0]!r}: write lower-case letters, and not `image`")
+            check_names(images)
             return images
 
         @model_validator(mode="after")
@@ -145,14 +141,7 @@ class Plugin(Source):
 
     @cached_property
     def _csv(self) -> Path:
-        name = self.config.csv
-        if ".." in Path(name).parts:
-            raise UsageError(f"{name!r} climbs out of its folder: write ingest.source.csv as a path inside it, or an absolute one")
-        bases = [self._folder.top, data_root()]
-        for path in (base / name for base in bases if base is not None):
-            if path.is_file():
-                return path
-        raise SynthmillError(f"the csv {name!r} is neither in {self.config.folder!r} nor in SYNTHMILL_DATA: mend ingest.source.csv")
+        return find_csv(self.config.csv, self._folder.top, self.config.folder)
 
 
 def _further(name: str, file: Path, image: np.ndarray) -> np.ndarray:

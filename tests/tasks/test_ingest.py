@@ -131,7 +131,7 @@ def test_what_params_do_not_declare_is_dropped_and_counted(filled):
         split={"stratify": ["label", "sex"]},
         dates="shift",
     )
-    assert said["dropped"]["attributes"] == {"Comment": 60}
+    assert said["dropped"]["attributes"] == {"Comment": 60, "label": 60}, "the column of labels is kept as the label alone"
     rows = filled.table()
     assert {row["sex"] for row in rows} == {"female", "male"}
     assert {tuple(row["findings"]) for row in rows} == {(), ("Edema", "Mass")}

@@ -1,0 +1,1 @@
+"""Drawn images whose truth is known, one module a modality."""
