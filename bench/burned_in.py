@@ -1,6 +1,6 @@
 """How much of the text drawn onto real images the search for burned-in text finds, how often it sees text in vain, and its price.
 
-    SYNTHMILL_DATA=folder python -m bench.burned_in            # eight minutes of one core
+    SYNTHMILL_DATA=folder python -m bench.burned_in            # eight minutes of one idle core
     SYNTHMILL_DATA=folder python -m bench.burned_in --draws 1  # a look
     SYNTHMILL_DATA=folder python -m bench.burned_in --json
 

@@ -25,7 +25,7 @@ TILE, OVERLAP = 1024, 160
 """Larger images are looked at in tiles, so that memory does not grow with them. The overlap holds the largest letters looked for."""
 LARGE, LARGEST = 60, 110
 """Short sides of a box in pixels of an image of up to 512 pixels, in larger ones as much more: from the first on the network must be SURE,
-because lungs and brains look like large letters to it; above the second a thing is never called text. Capitals of 48 pixels make some 90."""
+because lungs and brains look like large letters to it; above the second a thing is never called text. 48-pixel capitals make some 90."""
 SURE = 0.85
 FLAT = 12
 """Images whose pixels differ by less hold no text that anybody can read."""
