@@ -1,13 +1,14 @@
 """How much of the text drawn onto real images the search for burned-in text finds, how often it sees text in vain, and its price.
 
-    SYNTHMILL_DATA=folder python -m bench.burned_in            # about five minutes on one core
+    SYNTHMILL_DATA=folder python -m bench.burned_in            # eight minutes of one idle core
     SYNTHMILL_DATA=folder python -m bench.burned_in --draws 1  # a look
     SYNTHMILL_DATA=folder python -m bench.burned_in --json
 
 A text counts as found when boxes cover half of its ink or more. Half of the images, by the checksum of their names, and other seeds were
 used to choose the finder's settings; what is reported is the other half. burned_in_nih.csv lists every place in the NIH X-rays that a
 more permissive finder (min_score 0.5, no LARGE) had boxed, and what it shows, judged by eye from enlarged crops: letters, an arrow beside
-them, or nothing of the kind. X-rays without their side markers are those with all letters and arrows of the list painted over.
+them, or nothing of the kind; four more letters were added that it only saw once the others were painted over.
+X-rays without their side markers are those with all letters and arrows of the list painted over.
 """
 
 import argparse

@@ -37,7 +37,7 @@ SHORT = ("L 12:40", "AP", "ID 7", "R 08:15", "No 31", "M 54Y", "ERECT", "F/62")
 
 @dataclass(frozen=True)
 class Drawn:
-    """One text in one image. `box`: left, top, right, bottom; `ink`: bool H x W, where a letter covers half of the pixel or more;
+    """One text in one image. `box`: left, top, right, bottom; `ink`: bool H x W, where a letter covers half a pixel or more;
     `contrast`: mean grey levels, without sign, between the ink and what the box showed before; `texture`: that one's standard deviation."""
 
     text: str
