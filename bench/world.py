@@ -50,7 +50,8 @@ class Trial:
 @cache
 def archive(dataset: str, **told: int) -> Images:
     """All images of a dataset's source as ingest makes them, with the source's patients, and what else the source is `told`."""
-    from tasks.ingest import fit_image, open_source
+    from tasks.fit import fit_image
+    from tasks.ingesting.reader import open_source
 
     ingest = load().dataset(dataset).ingest
     source = ingest.source.model_copy(update=told)
@@ -78,7 +79,7 @@ def deal(images: Images, counts: dict[str, int], random: np.random.Generator) ->
 
 def shrunk(images: Images, side: int) -> Images:
     """The images at `side` x `side` pixels."""
-    from tasks.ingest import fit_image
+    from tasks.fit import fit_image
 
     form = ImageFormat(height=side, width=side, channels=images.pixels.shape[3])
     return replace(images, pixels=np.stack([fit_image(image, form) for image in images.pixels]))

@@ -69,8 +69,7 @@ def _ingest(dataset: str, params: Ingest, source: Source, path: Path) -> None:
         rows.close()
     _write_lists(scratch.folder, source, frame, gathered)
     write_json(scratch.folder / "manifest.json", _manifest(dataset, params, frame, gathered, splits, copies, checks, shards))
-    if params.split.by == "patient":
-        write_json(ledger_file(dataset), ledger(dealt | dict(zip(frame["patient"], frame["split"], strict=True)), params.split))
+    write_json(ledger_file(dataset), ledger(dealt | dict(zip(frame["patient"], frame["split"], strict=True)), params.split))
     scratch.move_to(ingest_folder(dataset))
 
 

@@ -22,7 +22,8 @@ def ledger_file(dataset: str) -> Path:
 
 
 def read_ledger(dataset: str, split: Split) -> dict[str, str]:
-    """{keyed patient: split} of every earlier ingest; empty before the first, and where the params ask for another deal by another salt.
+    """{keyed patient: split} of every earlier ingest; empty before the first, and where the params ask for another deal, by another salt or
+    by another rule.
 
     Raises SynthmillError where the ids were keyed with another key: nobody would be known again.
     """
@@ -30,7 +31,7 @@ def read_ledger(dataset: str, split: Split) -> dict[str, str]:
     if not path.is_file():
         return {}
     said = read_json(path)
-    if said["salt"] != split.salt:
+    if (said["by"], said["salt"]) != (split.by, split.salt):
         return {}
     if said["key"] != key_mark():
         raise SynthmillError(
@@ -42,7 +43,7 @@ def read_ledger(dataset: str, split: Split) -> dict[str, str]:
 
 def ledger(patients: Mapping[str, str], split: Split) -> dict:
     """What is written down of the deals."""
-    return {"salt": split.salt, "key": key_mark(), "patients": dict(sorted(patients.items()))}
+    return {"by": split.by, "salt": split.salt, "key": key_mark(), "patients": dict(sorted(patients.items()))}
 
 
 def deal(tags: Mapping[str, Iterable[str]], known: Mapping[str, str], split: Split) -> dict[str, str]:
