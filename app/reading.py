@@ -47,7 +47,7 @@ def located(dataset: str, ids: Iterable[str]) -> list[dict[str, str]]:
     if unknown:
         raise UsageError(
             f"no record or patient of {dataset} has the id {', '.join(unknown)} under this SYNTHMILL_ID_KEY: "
-            f"ids change with the key, and with what the source holds; run `synthmill run {dataset}` first"
+            f"ids change with the key, and with what the source holds; run `./mill run {dataset}` first"
         )
     return found
 

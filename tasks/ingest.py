@@ -94,7 +94,7 @@ def _refuse_faults(dataset: str, params: Ingest, gathered: Gathered) -> None:
 
 
 def _whose(dataset: str) -> str:
-    return f"`synthmill locate {dataset} ID` says which file an id is of"
+    return f"`./mill locate {dataset} ID` says which file an id is of"
 
 
 def _reasons(gathered: Gathered, most: int = 5) -> str:

@@ -115,6 +115,9 @@ def write_ingest(root: Path, real: dict[str, tuple[np.ndarray, list[str]]], imag
         "counts": {"in": total + 3, "out": total, "quarantined": {"the image cannot be read": 3}},
         "splits": splits,
         "checks": {"success": True, "evaluated": 13, "failed": []},
+        "approval": {"reference": "IRB 2026-113", "purpose": "research on synthetic images", "expires": "2031-12-31"},
+        "copies": {"sets_within_a_patient": 2, "sets_across_patients": 1, "images": 6, "sets_with_different_labels": 0},
+        "dropped": {"attributes": {}, "images": {}, "implausible": {}, "letters_painted_over": 4},
         "shards": shards,
     }
     write_json(folder / "manifest.json", manifest)

@@ -124,7 +124,7 @@ class Reader:
             "label": item.label,
             "attributes": attributes,
             "blanked": blanked,
-            "undeclared": sorted({*item.attributes} - used),
+            "undeclared": sorted(name for name, value in item.attributes.items() if name not in used and value not in (None, "")),
             "undeclared_images": sorted({*item.images} - {*self.params.images}),
             "painted_over": letters,
             "sha256": sha256_pixels(fitted["image"]),

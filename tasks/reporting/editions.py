@@ -82,7 +82,7 @@ def _to_ten(count: int) -> int:
 
 
 def _provenance(provenance: dict[str, Any]) -> dict[str, Any]:
-    real = ("digest", "source_kind", "source_digest", "checks", "split_params")
+    real = ("digest", "source_kind", "source_digest", "approval", "checks", "split_params")
     return {
         "real": {field: provenance["real"][field] for field in real},
         "model": provenance["model"],

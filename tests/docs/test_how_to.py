@@ -1,22 +1,27 @@
 """The how-to pages are true: what they show is run as they show it."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import bench.scenarios
+from tasks import ingest, scan
 from tests.conftest import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "how-to" / "add-a-gate.md").read_text(encoding="utf-8")
+OWN_DATA = (CHECKOUT / "docs" / "how-to" / "bring-your-own-data.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +75,29 @@ def test_what_the_page_names_is_there():
     missing = {name for name in names if not (CHECKOUT / name).exists()}
     assert missing == {"tasks/gates/brightness.py", "tests/tasks/gates/test_brightness.py"}
     assert {"RELEASE_GATES", "Scenario", "changed", "defects"} <= set(dir(bench.scenarios))
+
+
+def test_own_data_come_in_as_the_page_says(tmp_path, monkeypatch):
+    """The table of the page, made longer, with images of noise, and its section of params.yaml."""
+    head, *rows = blocks("csv", OWN_DATA)[0].splitlines()
+    rows += [f"scans/{k:04d}.png,{('nv', 'mel')[k % 2]},P-{k},{20 + k % 60},{'FM'[k // 2 % 2]}," for k in range(100, 140)]
+    folder = tmp_path / "data" / "skin"
+    (folder / "scans").mkdir(parents=True)
+    for number, row in enumerate(rows):
+        pixels = np.random.default_rng(number).integers(0, 256, (70, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / row.split(",")[0])
+    (folder / "table.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    params = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    section = yaml.safe_load(blocks("yaml", OWN_DATA)[0])["skin"]
+    section |= {key: params["datasets"]["ham10000"][key] for key in ("train", "sample", "gates")}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "build": ["skin"], "datasets": {"skin": section}}), encoding="utf-8")
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
+    monkeypatch.setenv("SYNTHMILL_DATA", str(tmp_path / "data"))
+    scan.run("skin")
+    ingest.run("skin")
+    said = json.loads((tmp_path / "data" / "ingest" / "skin" / "manifest.json").read_text())
+    assert said["counts"] == {"in": 43, "out": 43, "quarantined": {}}
+    assert said["dropped"]["attributes"]["remarks"] == 43 - 41, "empty cells are no attribute"
+    assert said["approval"]["reference"] == "IRB 2026-113"
+    assert sum(split["patients"] for split in said["splits"].values()) == 42
+    assert all(min(split["labels"].values()) > 0 for split in said["splits"].values())
