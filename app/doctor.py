@@ -13,7 +13,7 @@ from schema.errors import SynthmillError
 from schema.settings import QUIET, clip_weights, data_root, id_key, inception_weights, root
 
 SETTINGS = (
-    *("ROOT", "DATA", "DEVICE", "ID_KEY", "GATES_AT_ONCE", "INCEPTION_WEIGHTS", "CLIP_WEIGHTS", "VIT_WEIGHTS"),
+    *("ROOT", "DATA", "DEVICE", "ID_KEY", "GATES_AT_ONCE", "READERS", "READ_SECONDS", "INCEPTION_WEIGHTS", "CLIP_WEIGHTS", "VIT_WEIGHTS"),
     *("CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND"),
 )
 """The SYNTHMILL_* variables that there are."""

@@ -128,7 +128,7 @@ def side_markers() -> dict[str, list[Box]]:
 
 def backgrounds(folder: Path, half: str) -> dict[str, Images]:
     """Real images by kind, as (name, how to read it): those that settings were chosen on (`tune`), or the others (`report`)."""
-    from models.phantom import draw_chest
+    from models.phantoms.chest import draw_chest
 
     every = {
         "NIH X-ray 256": [(path.name, lambda path=path: cv2.imread(str(path), 0)) for path in _files(folder, "nih_cxr14_256/images/*.png")],

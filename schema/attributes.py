@@ -5,7 +5,7 @@ Everything that is not declared here is dropped. A value that cannot be is never
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -42,25 +42,22 @@ class Attribute(BaseModel):
 
 
 class _Worded(Attribute):
-    values: dict[str, str] = Field(min_length=1, description="the words allowed: a list, or {word of the source: word to write}")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _list_means_itself(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and isinstance(given.get("values"), list):
-            return {**given, "values": {str(word): str(word) for word in given["values"]}}
-        return given
+    values: list[str] | dict[str, str] = Field(
+        min_length=1, description="the words allowed: a list, or {word of the source: word to write}"
+    )
 
     @property
     def words(self) -> list[str]:
         """The words that may be written, each once, in the order declared."""
-        return list(dict.fromkeys(self.values.values()))
+        return list(dict.fromkeys(self.values.values() if isinstance(self.values, dict) else self.values))
 
     def _word(self, given: Any) -> str:
         word = str(given).strip()
-        if word not in self.values and word not in self.words:
+        if isinstance(self.values, dict) and word in self.values:
+            return self.values[word]
+        if word not in self.words:
             raise Implausible("not among its values")
-        return self.values.get(word, word)
+        return word
 
 
 class Class(_Worded):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from app.reading import located
 from schema.errors import SynthmillError, UsageError
 from schema.record import decode_png
 from tasks import ingest, scan
 from tasks.ingesting import gathering
 from tests.conftest import CHECKOUT
+from tests.planted import plant
 
 FORM = {"height": 16, "width": 16, "channels": 1}
 
@@ -73,9 +76,16 @@ class Workspace:
     def bytes(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.out.iterdir()}
 
-    def outputs(self) -> list[Path]:
+    def said(self) -> dict[Path, str]:
+        """Every output as text: the bytes of each file, and what is compressed in Parquet files beside them."""
         folders = (self.folder / "data", self.folder / "reports")
-        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        found = {path: path.read_bytes().decode("latin-1") for folder in folders for path in folder.rglob("*") if path.is_file()}
+        assert len(found) > 8
+        for path in found:
+            if path.suffix == ".parquet":
+                table = pq.read_table(path)
+                found[path] += f"{table.schema} {table.schema.metadata} {table.to_pylist()}"
+        return found
 
 
 @pytest.fixture
@@ -110,10 +120,31 @@ def test_every_record_is_accounted_for_and_no_word_of_the_source_is_in_any_outpu
         assert Counter(row["reason"] for row in csv.DictReader(stream)) == expected
     assert sum(split["images"] for split in said["splits"].values()) == len(filled.table()) == 59
     assert said["checks"]["success"]
-    written = filled.outputs()
-    assert len(written) > 10
-    for path in written:
-        assert not [word for word in (b"scan-", b"person-", b"archive") if word in path.read_bytes()], path
+    for path, text in filled.said().items():
+        assert not [word for word in ("scan-", "person-", "archive") if word in text], path
+
+
+def test_faults_are_refused_by_reason_and_keyed_id_or_set_aside_within_a_share(filled, capsys):
+    for name in ("scan-000.png", "scan-002.png", "scan-003.png"):
+        (filled.images / name).write_bytes(b"" if name == "scan-000.png" else b"no image")
+    with pytest.raises(SynthmillError) as caught:
+        filled.run(max_rejected=0.049)
+    message = str(caught.value)
+    assert re.search(
+        r"^3 of 60 images of scans cannot be used: not a readable image 2 \([0-9a-f]{16}, [0-9a-f]{16}\), zero-byte file 1 \(", message
+    )
+    assert "raise datasets.scans.ingest.max_rejected (now 0.049)" in message
+    assert "./mill locate scans ID" in message
+    assert "scan-0" not in message
+    assert not filled.out.exists()
+    assert filled.run(max_rejected=0.05)["counts"]["out"] == 57
+    assert "set aside 3 of 60: not a readable image 2" in capsys.readouterr().err
+    found = located("scans", re.findall(r"[0-9a-f]{16}", message))
+    assert sorted(Path(each["where"]).name for each in found) == ["scan-000.png", "scan-002.png", "scan-003.png"]
+    patient = filled.table()[0]["patient"]
+    assert {each["what"] for each in located("scans", [patient])} == {"patient"}
+    with pytest.raises(UsageError, match="no record or patient of scans has the id 0000000000000000"):
+        located("scans", ["0000000000000000"])
 
 
 def test_what_params_do_not_declare_is_dropped_and_counted(filled):
@@ -141,7 +172,7 @@ def test_what_params_do_not_declare_is_dropped_and_counted(filled):
     days = {row["age"]: row["day"] for row in rows}
     assert days[21.0] - days[20.0] == timedelta(days=1)
     assert not any(date(2021, 3, 1) <= day <= date(2021, 3, 28) and day.day == 1 + (int(age) - 20) % 28 for age, day in days.items())
-    assert not [path for path in filled.outputs() if b"Jane" in path.read_bytes() or b"exam-1" in path.read_bytes()]
+    assert not [path for path, text in filled.said().items() if "Jane" in text or "exam-1" in text]
 
 
 def test_values_that_cannot_be_are_set_aside_or_left_empty_and_never_written(filled):
@@ -154,7 +185,7 @@ def test_values_that_cannot_be_are_set_aside_or_left_empty_and_never_written(fil
     assert said["counts"]["out"] == 60
     assert said["dropped"]["implausible"] == {"age": 2}
     assert {row["age"] for row in filled.table()} == {None}
-    assert not [path for path in filled.outputs() if b"Jane" in path.read_bytes()]
+    assert not [path for path, text in filled.said().items() if "Jane" in text]
 
 
 def test_only_what_is_new_is_read_and_the_shards_are_those_of_a_full_run(filled, monkeypatch):
@@ -319,3 +350,23 @@ def test_phantoms_keep_their_truth_and_every_row_its_pixels(work):
     before = work.bytes()
     work.run(labels=["normal", "opacity"])
     assert work.bytes() == before
+
+
+@pytest.mark.parametrize("archive", ["dicom_pydicom_test_files", "dicom_t1_studyforrest"])
+def test_nothing_that_went_in_with_a_name_comes_out_with_it(work, data_root, archive, capfd):
+    """DICOM files with a value of their own in every element that can hold one, and in the names of files; many are broken on purpose."""
+    planted = plant(data_root / archive, work.images)
+    assert len(planted) > 100
+    work.rows = [{"image": "none", "label": "none", "patient": "none"}]
+    work.ingest["source"] = {"kind": "dicom", "folder": str(work.images), "label": "a", "no_patient": "study", "other": "ignore"}
+    work.ingest["source"] |= {"retain": ["patient-characteristics"], "dates": "shift"}
+    named = ["PatientName", "InstitutionName", "StudyDescription", "BodyPartExamined", "Manufacturer", "SeriesDescription", "ImageComments"]
+    attributes = {word.lower(): {"kind": "class", "from": word, "values": ["HEAD", "CHEST"]} for word in named}
+    attributes |= {"study": {"kind": "id", "from": "StudyInstanceUID"}, "day": {"kind": "date", "from": "StudyDate"}}
+    attributes |= {"age": {"kind": "number", "from": "PatientAge", "min": 0, "max": 120}}
+    said = work.run(labels=["a"], attributes=attributes, implausible="blank", max_rejected=1.0, burned_in={"action": "keep"})
+    assert said["counts"]["in"] == said["counts"]["out"] + sum(said["counts"]["quarantined"].values())
+    assert said["counts"]["out"] > 10
+    printed = "".join(capfd.readouterr())
+    for path, text in {**work.said(), Path("what was printed"): printed}.items():
+        assert not [value for value in planted if value in text], path

@@ -14,7 +14,7 @@ import yaml
 from models import canary
 from models.generators import Shape
 from schema.digest import read_json, sha256_pixels, write_json
-from schema.record import REAL, encode_png
+from schema.record import REAL, SPLITS, encode_png
 from tasks.shards import write_table
 from tests.conftest import CHECKOUT
 
@@ -39,7 +39,9 @@ def workspace(folder):
     digest = write_table(ingest / "train-00000.parquet", pa.Table.from_pylist(rows, schema=REAL))
     shards = [{"file": "train-00000.parquet", "split": "train", "rows": 24, "sha256": digest}]
     shape = {"height": 16, "width": 16, "channels": 1}
-    write_json(ingest / "manifest.json", {"digest": "d", "labels": ["a", "b"], "image": shape, "shards": shards})
+    counts = {"images": 24, "patients": 24, "labels": {"a": 12, "b": 12}}
+    said = {"digest": "d", "labels": ["a", "b"], "image": shape, "shards": shards, "splits": dict.fromkeys(SPLITS, counts)}
+    write_json(ingest / "manifest.json", said)
     return folder
 
 
@@ -85,3 +87,14 @@ def test_killed_and_started_again_gives_the_same_weights_in_one_run(tmp_path):
     assert run.data.tags["synthmill.canaries"] == str(said[0]["canaries"]["included"])
     assert {metric.step for metric in client.get_metric_history(run.info.run_id, "loss")} == set(range(1, 61))
     assert client.get_model_version_by_alias("synthmill-tiny", "candidate").tags["synthmill.model_digest"] == said[0]["digest"]
+
+
+def test_a_class_that_a_split_lacks_is_refused_before_any_training(tmp_path):
+    folder = workspace(tmp_path / "w")
+    path = folder / "data/ingest/tiny/manifest.json"
+    said = read_json(path)
+    said["splits"]["holdout"] = {"images": 12, "patients": 1, "labels": {"a": 12, "b": 0}}
+    write_json(path, said)
+    running = start(folder)
+    assert running.wait() == 1
+    assert "error: tiny has no image of 'b' in the split 'holdout'" in running.stderr.read()

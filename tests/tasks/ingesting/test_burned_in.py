@@ -9,7 +9,7 @@ import pytest
 
 from bench import burned_in as bench
 from bench.burned_text import FONTS, STYLES, capital_height, draw, rasterise
-from models.phantom import draw_chest
+from models.phantoms.chest import draw_chest
 from tasks.ingesting.burned_in import TILE, Box, TextFinder, _starts, grow, merge, paint_over
 
 
