@@ -22,6 +22,13 @@ class Moments:
         self.mean = np.zeros(dimensions)
         self.scatter = np.zeros((dimensions, dimensions))
 
+    @classmethod
+    def of(cls, n: int, mean: np.ndarray, scatter: np.ndarray) -> Self:
+        """Moments as they were: `scatter` is the covariance times n - 1."""
+        found = cls(0)
+        found.n, found.mean, found.scatter = n, mean, scatter
+        return found
+
     def add(self, features: np.ndarray) -> Self:
         """Takes in a batch, B x D."""
         mean = features.mean(axis=0, dtype=np.float64)
