@@ -1,5 +1,7 @@
 """FID is pytorch-fid's own number, the real sets' features are computed once, and too few images judge nothing."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from schema.errors import SynthmillError
 from schema.images import Images, RealImages
 from schema.verdict import Status
 from tasks.gates import Finding
-from tasks.gates._features import BLOCK
+from tasks.gates._features import BLOCK, summarise
 from tasks.gates.fid import DIMENSIONS, Config, Plugin
 from tests.contracts.test_gates import blobs, noise
 
@@ -144,6 +146,21 @@ def test_enough_images_give_fid_its_null_and_fid_at_infinity(plane):
     assert found.evidence["null_fid_infinity"] == pytest.approx(0.0, abs=0.05)
     assert found.n == {"synthetic": SIZE, "holdout": SIZE, "test": SIZE}
     assert gate.status(found) is Status.PASS
+
+
+def test_memory_does_not_grow_with_the_number_of_images():
+    """Ten times the images: the same peak, to 5 %, in a summary that holds 100 features of 64 numbers."""
+
+    def peak(n: int) -> int:
+        pixels, rows = np.zeros((n, 1, 1, 1), dtype=np.uint8), np.arange(n)
+        tracemalloc.start()
+        summarise(pixels, rows, 100, 64, lambda pixels, _: np.ones((len(pixels), 64)), lambda _: None)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(BLOCK)
+    assert peak(40 * BLOCK) == pytest.approx(peak(4 * BLOCK), rel=0.05)
 
 
 def test_of_many_images_some_give_a_wider_interval_about_the_distance_of_all(plane, monkeypatch):
