@@ -26,7 +26,8 @@ from schema.settings import ROOT, quieten
 
 LABELS = ["normal", "opacity"]
 OFFICIAL = "pt_inception-2015-12-05-6726825d.pth"
-BATCH = 50
+BATCH = 500
+"""Images that are read, and whose features are taken in, at once; the network itself takes fewer."""
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -65,7 +66,7 @@ def measure(release: Path, real: Path, weights: Path, precision: str) -> float:
     for folder in (release, real):
         moments = Moments(FEATURES)
         for pixels in batches(folder):
-            moments.add(inception_features(network, pixels, device, lambda _: None, BATCH, precision))
+            moments.add(inception_features(network, pixels, device, lambda _: None, precision=precision))
         sides.append(moments)
     return frechet_distance(sides[0].mean, sides[0].cov, sides[1].mean, sides[1].cov)
 

@@ -2,6 +2,7 @@
 
 ./mill bench gates                       20 seeds, about 25 minutes on two cores; writes docs/gates.json and docs/gates.md
 ./mill bench gates --seeds 2 --scenario overfitted --gate mia-query
+./mill bench gates --gate frd --update   measures the rows of one gate anew; those of the others stay as they are in docs
 
 Finished seeds are kept in data/scratch: the same command again goes on from there. Ends with 1 if a demand is not met.
 """
@@ -41,7 +42,7 @@ WORDS = {
 QUICKER = {
     "utility": {"steps": 100, "ratios": [], "bootstrap": 500},
     "fd-domain": {"bootstrap": 100},
-    "frd": {"images": 48},
+    "frd": {"images": 128},
     "mia-white-box": {"members": 512, "bootstrap": 300},
     "mia-query": {"members": 512, "bootstrap": 300},
     "mia-release": {"members": 512, "bootstrap": 300},
@@ -192,12 +193,17 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--gate", action="append", help="only this gate; may be repeated")
     parser.add_argument("--workers", type=int, default=2, help="processes, each on one thread (%(default)s)")
     parser.add_argument("--out", type=Path, help=f"folder for gates.json and gates.md; docs, if all is tried over {ENOUGH} seeds or more")
+    parser.add_argument("--update", action="store_true", help="of gates.json in that folder, leave the rows that are not measured")
     parser.add_argument("--json", action="store_true", help="print gates.json on stdout, and nothing else there")
     options = parser.parse_args(words)
     if options.seeds < 1 or options.workers < 1:
         parser.error("--seeds and --workers must be 1 or more")
     if options.data == "pneumonia" and data_root() is None:
         parser.error("--data pneumonia needs SYNTHMILL_DATA, the folder with medmnist/pneumoniamnist.npz in it")
+    if options.update and (options.scenario or not options.gate):
+        parser.error("--update replaces all the rows of a gate: name it by --gate, and no --scenario")
+    if options.update:
+        options.out = options.out or root() / "docs"
     options.data = options.data or ("pneumonia" if data_root() else "phantom")
     return options
 
@@ -212,7 +218,10 @@ def main(words: list[str]) -> int:
     said = power.document(
         table, options.seeds, WORDS[options.data], "./mill bench gates", {"sizes": job.sizes.model_dump(mode="json"), **changed}
     )
-    whole = options.seeds >= ENOUGH and not options.scenario and not options.gate
+    if options.update:
+        said = power.updated(read_json(options.out / "gates.json"), said, " ".join(["./mill bench gates", *words]))
+        table, chosen = said["rows"], SCENARIOS
+    whole = options.update or (options.seeds >= ENOUGH and not options.scenario and not options.gate)
     out = options.out or (root() / "docs" if whole else None)
     if out:
         write_json(out / "gates.json", said)

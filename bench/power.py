@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from bench.scenarios import NOT_MEASURED, RELEASE_GATES, Scenario
+from schema.errors import SynthmillError
 from schema.verdict import Status
 
 FORMAT = "synthmill-gate-power/1"
@@ -67,6 +68,22 @@ def document(table: list[dict[str, Any]], seeds: int, data: str, command: str, s
     return {**head, "settings": settings, "rows": table}
 
 
+def updated(before: dict[str, Any], said: dict[str, Any], command: str) -> dict[str, Any]:
+    """What docs/gates.json held, with the rows that were measured since. Raises SynthmillError where they would not stand side by side."""
+    for key in ("format", "seeds", "data"):
+        if before[key] != said[key]:
+            raise SynthmillError(f"gates.json was made with {key} {before[key]!r}, not {said[key]!r}: run `./mill bench gates` on all")
+    if before["settings"]["sizes"] != said["settings"]["sizes"]:
+        raise SynthmillError("gates.json was made with other sizes of sets: run `./mill bench gates` on all")
+    measured = {(row["scenario"], row["gate"]): row for row in said["rows"]}
+    known = {(row["scenario"], row["gate"]) for row in before["rows"]}
+    if measured.keys() - known:
+        raise SynthmillError("a scenario is new since gates.json was made: run `./mill bench gates` on all")
+    rows = [measured.get((row["scenario"], row["gate"]), row) for row in before["rows"]]
+    since = [*before.get("since", []), {"command": command, "made": said["made"]}]
+    return {**before, "since": since, "settings": {**before["settings"], **said["settings"]}, "rows": rows}
+
+
 def page(said: dict[str, Any], scenarios: list[Scenario], absent: dict[str, str]) -> str:
     """docs/gates.md, from what docs/gates.json holds. `absent`: gates and scenarios that were not tried, and why."""
     table, n = said["rows"], said["seeds"]
@@ -77,7 +94,8 @@ def page(said: dict[str, Any], scenarios: list[Scenario], absent: dict[str, str]
     lines = [
         "# How the gates are tested",
         "",
-        f"Written by `{said['command']}` on {said['made']}; the numbers are also in gates.json.",
+        f"Written by `{said['command']}` on {said['made']}; the numbers are also in gates.json."
+        + "".join(f" Since then by `{part['command']}` on {part['made']}." for part in said.get("since", [])),
         "",
         f"A gate is worth what it catches. Here releases are made that are bad in a known way, over {n} seeds, and each is put before the "
         "gates that could see it; good ones are put before them too, and whatever is refused of those is a false alarm. "

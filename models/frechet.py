@@ -20,16 +20,31 @@ class Moments:
     def __init__(self, dimensions: int) -> None:
         self.n = 0
         self.mean = np.zeros(dimensions)
-        self._scatter = np.zeros((dimensions, dimensions))
+        self.scatter = np.zeros((dimensions, dimensions))
+
+    @classmethod
+    def of(cls, n: int, mean: np.ndarray, scatter: np.ndarray) -> Self:
+        """Moments as they were: `scatter` is the covariance times n - 1."""
+        found = cls(0)
+        found.n, found.mean, found.scatter = n, mean, scatter
+        return found
 
     def add(self, features: np.ndarray) -> Self:
         """Takes in a batch, B x D."""
-        count, mean = len(features), features.mean(axis=0, dtype=np.float64)
-        centred, shift = features - mean, mean - self.mean
-        total = self.n + count
-        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.n * count / total)
+        mean = features.mean(axis=0, dtype=np.float64)
+        centred = features - mean
+        return self._take_in(len(features), mean, centred.T @ centred)
+
+    def join(self, other: "Moments") -> Self:
+        """Takes in what another has taken in."""
+        return self._take_in(other.n, other.mean, other.scatter)
+
+    def _take_in(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> Self:
+        shift, total = mean - self.mean, max(self.n + count, 1)
+        self.scatter += scatter
+        self.scatter += np.outer(shift, shift * (self.n * count / total))
         self.mean = self.mean + shift * (count / total)
-        self.n = total
+        self.n += count
         return self
 
     @property
@@ -37,7 +52,7 @@ class Moments:
         """The covariance, D x D, divisor N - 1. Raises ValueError for fewer than two images, which have none."""
         if self.n < 2:
             raise ValueError(f"a covariance needs two images or more, not {self.n}")
-        return self._scatter / (self.n - 1)
+        return self.scatter / (self.n - 1)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,14 +36,33 @@ def compare(synthetic: np.ndarray, holdout: Sample, test: Sample, draws: int, se
     n = min(len(synthetic), len(holdout))
     first = synthetic[random.permutation(len(synthetic))[:n]]
     chosen = random.permutation(len(holdout))[:n]
-    second, patients = holdout.features[chosen], group_index([holdout.patients[row] for row in chosen])
-    references = group_index(test.patients)
-    distance, null = _distances(first, second, test.features, scale)
+    second = Sample(holdout.features[chosen], [holdout.patients[row] for row in chosen])
+    distance, null = _distances(first, second.features, test.features, scale)
+    return compared(distance, null, n, first, second, test, draws, random, scale)
+
+
+def compared(
+    distance: float,
+    null: float,
+    n: int,
+    synthetic: np.ndarray,
+    holdout: Sample,
+    test: Sample,
+    draws: int,
+    random: np.random.Generator,
+    scale: float = 1.0,
+) -> dict:
+    """Distance and null of `n` images a side, with the intervals that the bootstrap of these features gives them.
+
+    The features may be those of a random part of the images. Then the intervals are wider than those of all would be: of the
+    variance, what lies between patients stays the same and what lies between the images of one grows.
+    """
+    patients, references = group_index(holdout.patients), group_index(test.patients)
     excesses, nulls = [], []
     for _ in range(draws):
         reference = test.features[resample(references, random)]
-        drawn_second = second[resample(patients, random)]
-        drawn, drawn_null = _distances(first[random.integers(n, size=n)], drawn_second, reference, scale)
+        drawn_holdout = holdout.features[resample(patients, random)]
+        drawn, drawn_null = _distances(synthetic[random.integers(len(synthetic), size=len(synthetic))], drawn_holdout, reference, scale)
         excesses.append(drawn - drawn_null)
         nulls.append(drawn_null)
     return {

@@ -19,7 +19,7 @@ def test_the_parquet_and_the_png_files_hold_the_same_images(tmp_path):
 def test_streaming_gives_the_number_of_all_features_at_once(tmp_path, monkeypatch):
     project = np.random.default_rng(0).normal(size=(16 * 16, 32)) / 100
 
-    def features(network, pixels, *_):
+    def features(network, pixels, *_, **__):
         return pixels.reshape(len(pixels), -1) @ project
 
     monkeypatch.setattr("models.inception.FEATURES", 32)

@@ -208,3 +208,23 @@ def test_bad_words_on_the_command_line_are_refused(monkeypatch, capsys):
     assert bench.arguments([]).data == "phantom"
     with pytest.raises(SynthmillError, match="nothing to try: scenarios are 'real images"):
         bench.job_of(bench.arguments(["--scenario", "unheard of"]))
+
+
+def test_rows_of_one_gate_are_replaced_and_the_page_says_when():
+    settings = {"sizes": {"train": 1}, "frd": {"images": 48}}
+    rows = [
+        {"scenario": "blurred", "bad": True, "gate": gate, "meant": True, "caught": 1, "failed": 1, "of": 2}
+        for gate in ("frd", "fd-domain")
+    ]
+    before = power.document(rows, 2, "images", "./mill bench gates", settings)
+    anew = power.document([{**rows[0], "caught": 2}], 2, "images", "-", {"sizes": {"train": 1}, "frd": {"images": 128}})
+    said = power.updated(before, anew, "./mill bench gates --gate frd --update")
+    assert [row["caught"] for row in said["rows"]] == [2, 1]
+    assert said["settings"]["frd"] == {"images": 128}
+    page = power.page(said, [scenario for scenario in SCENARIOS if scenario.name == "blurred"], {})
+    assert "| blurred" in page
+    assert "Since then by `./mill bench gates --gate frd --update` on" in page
+    with pytest.raises(SynthmillError, match="seeds 2, not 3"):
+        power.updated(before, {**anew, "seeds": 3}, "-")
+    with pytest.raises(SynthmillError, match="other sizes"):
+        power.updated(before, {**anew, "settings": {"sizes": {"train": 2}}}, "-")

@@ -35,9 +35,10 @@ def test_fewer_images_than_features_still_give_a_finite_number_and_zero_against_
 
 def test_moments_of_batches_are_those_of_the_whole():
     features = np.random.default_rng(3).normal(1000, 1, (101, 5))
-    whole = Moments(5)
+    whole, rest = Moments(5), Moments(5)
     for start in range(0, 101, 10):
-        whole.add(features[start : start + 10])
+        (whole if start < 60 else rest).add(features[start : start + 10])
+    whole.join(rest).join(Moments(5))
     np.testing.assert_allclose(whole.mean, features.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(whole.cov, np.cov(features, rowvar=False), rtol=1e-9)
 
