@@ -52,7 +52,7 @@ def encode_png(image: np.ndarray) -> bytes:
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     stream = io.BytesIO()
-    Image.fromarray(image).save(stream, format="PNG", optimize=False, compress_level=6)
+    Image.fromarray(image).save(stream, format="PNG", optimize=False, compress_level=4)
     return stream.getvalue()
 
 

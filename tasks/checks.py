@@ -1,5 +1,6 @@
 """Row-level checks of a manifest by Great Expectations, in an ephemeral context, with Data Docs under reports/."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 
 from schema.params import Ingest
 from schema.record import SPLITS
+from tasks.ingesting.data_docs import settle
 
 
 def check_manifest(rows: pd.DataFrame, name: str, params: Ingest, docs: Path) -> dict:
@@ -23,22 +25,33 @@ def check_manifest(rows: pd.DataFrame, name: str, params: Ingest, docs: Path) ->
     definition = context.data_sources.add_or_update_pandas(name).add_dataframe_asset("manifest").add_batch_definition_whole_dataframe("all")
     validations = []
     for title, expectations in (("records", _records()), ("labels", _labels(params)), ("attributes", _attributes(params))):
-        suite = context.suites.add_or_update(gx.ExpectationSuite(name=f"{name}-{title}"))
-        for expectation in expectations:
-            suite.add_expectation(expectation)
+        suite = gx.ExpectationSuite(name=f"{name}-{title}", expectations=list(expectations))
         if suite.expectations:
+            suite = context.suites.add_or_update(suite)
             validation = gx.ValidationDefinition(name=f"{name}-{title}", data=definition, suite=suite)
             validations.append(context.validation_definitions.add_or_update(validation))
     checkpoint = gx.Checkpoint(name=name, validation_definitions=validations, result_format="BOOLEAN_ONLY")
     result = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": _looked_at(rows, params)})
+    outcomes = [
+        {
+            "suite": run.suite_name,
+            "success": bool(run.success),
+            "expectations": [
+                {
+                    "type": each.expectation_config.type,
+                    "column": each.expectation_config.kwargs.get("column", "table"),
+                    "success": bool(each.success),
+                }
+                for each in run.results
+            ],
+        }
+        for run in result.run_results.values()
+    ]
     _write_docs(context, docs)
-    outcomes = [outcome for run in result.run_results.values() for outcome in run.results]
-    failed = sorted(
-        f"{outcome.expectation_config.type}({outcome.expectation_config.kwargs.get('column', 'table')})"
-        for outcome in outcomes
-        if not outcome.success
-    )
-    return {"success": not failed, "evaluated": len(outcomes), "failed": failed}
+    settle(docs, name, outcomes)
+    found = [each for outcome in outcomes for each in outcome["expectations"]]
+    failed = sorted(f"{each['type']}({each['column']})" for each in found if not each["success"])
+    return {"success": not failed, "evaluated": len(found), "failed": failed}
 
 
 def _looked_at(rows: pd.DataFrame, params: Ingest) -> pd.DataFrame:
@@ -99,7 +112,8 @@ def _attributes(params: Ingest) -> Iterator[Any]:
 
 
 def _write_docs(context, docs: Path) -> None:
-    docs.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(docs, ignore_errors=True)
+    docs.mkdir(parents=True)
     context.add_data_docs_site(
         site_name="manifest",
         site_config={

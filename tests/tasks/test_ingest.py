@@ -124,6 +124,18 @@ def test_every_record_is_accounted_for_and_no_word_of_the_source_is_in_any_outpu
         assert not [word for word in ("scan-", "person-", "archive") if word in text], path
 
 
+def test_the_data_docs_show_each_check_and_ask_nothing_of_the_network(filled):
+    filled.run(prevalence={"a": [0.4, 0.6]})
+    docs = filled.folder / "reports" / "scans" / "data-docs"
+    pages = {page: page.read_text() for page in docs.rglob("*.html")}
+    assert len(pages) == 5, "the first page, and two for each of two suites"
+    for page, text in pages.items():
+        assert not re.search(r"<(?:link|script|img)[^>]+https?://", text), page
+    first = pages[docs / "index.html"]
+    assert first.count("✓ yes") == json.loads((filled.out / "manifest.json").read_text())["checks"]["evaluated"] + 2
+    assert all((docs / link).is_file() for link in re.findall(r'href="([^"]+)"', first))
+
+
 def test_faults_are_refused_by_reason_and_keyed_id_or_set_aside_within_a_share(filled, capsys):
     for name in ("scan-000.png", "scan-002.png", "scan-003.png"):
         (filled.images / name).write_bytes(b"" if name == "scan-000.png" else b"no image")
