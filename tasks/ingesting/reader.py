@@ -76,6 +76,14 @@ def aside(dataset: str, rejected: Rejected) -> Row:
     return Row({"id": keyed(dataset, "record", rejected.id), "reason": rejected.reason, "asked": rejected.asked})
 
 
+class LeftOut(Exception):
+    """Why a record is left out, in words that can be counted and that name nobody; `asked`: the params ask for it, and it is no fault."""
+
+    def __init__(self, reason: str, asked: bool = False) -> None:
+        super().__init__(reason)
+        self.asked = asked
+
+
 class Reader:
     """`rows(unit)` is a function of the unit, its files, the params and the id key alone."""
 
@@ -91,33 +99,46 @@ class Reader:
     def _row(self, item: Record | Rejected) -> Row:
         if isinstance(item, Rejected):
             return aside(self.dataset, item)
-        fault = self._quality(item)
-        if fault is not None:
-            return aside(self.dataset, Rejected(item.id, fault, asked=True))
-        images = {"image": item.image} | {name: item.images[name] for name in self.params.images if name in item.images}
-        missing = [name for name in self.params.images if name not in item.images]
-        if missing:
-            return aside(self.dataset, Rejected(item.id, f"no image {missing[0]}"))
-        letters = 0
-        if not self.source.drawn and self.params.burned_in.action != "keep":
-            images, letters = self._without_letters(images)
-            if letters and self.params.burned_in.action == "quarantine":
-                return aside(self.dataset, Rejected(item.id, BURNED_IN, asked=True))
-        patient = keyed(self.dataset, "patient", one_spelling(item.patient))
         try:
-            attributes, blanked = self._attributes(item, patient)
-        except Implausible as error:
-            return aside(self.dataset, Rejected(item.id, str(error)))
+            images, letters = self._images(item)
+            return self._taken(item, images, letters)
+        except LeftOut as error:
+            return aside(self.dataset, Rejected(item.id, str(error), error.asked))
+
+    def _images(self, item: Record) -> tuple[dict[str, np.ndarray], int]:
+        """The declared images by name, as the source has them but for letters that were painted over, and how many boxes of those there
+        were. Raises LeftOut."""
+        images = {"image": item.image}
+        for name in self.params.images:
+            if name not in item.images:
+                raise LeftOut(f"no image {name}")
+            images[name] = item.images[name]
+        for name, pixels in images.items():
+            fault = None if self._is_mask(name) else fault_of(pixels, self.params.quality)
+            if fault is not None:
+                raise LeftOut(fault, asked=True)
+        if self.source.drawn or self.params.burned_in.action == "keep":
+            return images, 0
+        images, letters = self._without_letters(images)
+        if letters and self.params.burned_in.action == "quarantine":
+            raise LeftOut(BURNED_IN, asked=True)
+        return images, letters
+
+    def _taken(self, item: Record, images: dict[str, np.ndarray], letters: int) -> Row:
+        """The row of a record that stays. Raises LeftOut for attributes that cannot be, UsageError for an undeclared label."""
+        identity = keyed(self.dataset, "record", item.id)
         if item.label not in self.params.labels:
             raise UsageError(
-                f"record {keyed(self.dataset, 'record', item.id)} has the label {item.label!r}, which "
-                f"datasets.{self.dataset}.ingest.labels does not declare: declare it, or map it to a declared one in the source's section"
+                f"record {identity} has a label that datasets.{self.dataset}.ingest.labels does not declare: declare it, or map it to a "
+                "declared one in the source's section"
             )
-        fitted = {name: self._fitted(name, pixels) for name, pixels in images.items()}
+        patient = keyed(self.dataset, "patient", one_spelling(item.patient))
+        attributes, blanked = self._attributes(item, patient)
         used = {(attribute.source or name) for name, attribute in self.params.attributes.items()}
+        fitted = {name: self._fitted(name, pixels) for name, pixels in images.items()}
         small = thumbnail(item.image)
         facts = {
-            "id": keyed(self.dataset, "record", item.id),
+            "id": identity,
             "patient": patient,
             "spelling": keyed(self.dataset, "spelling", item.patient),
             "split": item.split,
@@ -137,10 +158,6 @@ class Reader:
         if self.source.drawn:
             facts["truth"] = dict(item.meta)
         return Row(facts, {name: encode_png(pixels) for name, pixels in fitted.items()}, small)
-
-    def _quality(self, item: Record) -> str | None:
-        judged = [item.image, *(pixels for name, pixels in item.images.items() if name in self.params.images and not self._is_mask(name))]
-        return next(filter(None, (fault_of(pixels, self.params.quality) for pixels in judged)), None)
 
     def _is_mask(self, name: str) -> bool:
         return name in self.params.images and self.params.images[name].role == "mask"
@@ -165,7 +182,7 @@ class Reader:
     def _attributes(self, item: Record, patient: str) -> tuple[dict[str, Any], list[str]]:
         """The declared attributes by name, as JSON holds them, and the names of those that were left empty for being implausible.
 
-        Raises Implausible, naming the attribute, where such a record is to be set aside.
+        Raises LeftOut, naming the attribute, where such a record is to be set aside.
         """
         values, blanked = {}, []
         for name, attribute in self.params.attributes.items():
@@ -175,7 +192,7 @@ class Reader:
                 )
             except Implausible as error:
                 if self.params.implausible == "quarantine" or attribute.required:
-                    raise Implausible(f"attribute {name}: {error}") from None
+                    raise LeftOut(f"attribute {name}: {error}") from None
                 value = None
                 blanked.append(name)
             if isinstance(attribute, Date) and value is not None:
