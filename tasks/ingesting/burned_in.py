@@ -4,8 +4,9 @@ A name that a scanner drew into an image outlives the removal of every header. D
 such text be removed; PS3.3 C.7.6.1.1.5 has an attribute that only says whether there is any, and only where somebody filled it in.
 
 The text detector is PP-OCRv6's small one, a differentiable binarisation network (Liao et al., "Real-time scene text detection with
-differentiable binarization", AAAI 2020), as the rapidocr package carries it: nothing is downloaded. What it finds and misses is
-measured in docs/burned-in-text.md.
+differentiable binarization", AAAI 2020). Ventricles, sinuses and lungs look like large letters to it, so what is large or doubtful is also
+read by PP-OCRv6's small recogniser, and counts only where that can make out characters. The rapidocr package carries both networks:
+nothing is downloaded. What they find and miss is measured in docs/burned-in-text.md.
 """
 
 from collections.abc import Iterator
@@ -18,15 +19,25 @@ import numpy as np
 
 from schema.errors import SynthmillError
 
-MODEL = "PP-OCRv6_det_small.onnx"
+DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 STRIDE = 32
 """The network halves its input five times: heights and widths are multiples of this."""
 TILE, OVERLAP = 1024, 160
 """Larger images are looked at in tiles, so that memory does not grow with them. The overlap holds the largest letters looked for."""
-LARGE, LARGEST = 60, 110
-"""Short sides of a box in pixels of an image of up to 512 pixels, in larger ones as much more: from the first on the network must be SURE,
-because lungs and brains look like large letters to it; above the second nothing is called text. Capitals of 48 pixels make some 90."""
-SURE = 0.85
+SURE = ((20, 0.0), (32, 0.7), (60, 0.85), (110, 0.94))
+"""Short sides of a box up to, in pixels of an image of up to 512 pixels, in larger ones as much more; and the score from which the detector
+is taken at its word about a box so large. Below it the text must be legible. Capitals of 16 pixels make boxes of some 30, of 48 some 90.
+
+The recogniser reads Latin, Greek, Chinese and Japanese letters, upright or turned by 90 degrees; what scores this much needs no reading, so
+that Cyrillic, Hebrew, Arabic and upside-down lines, which score 0.85 to 0.97, are mostly kept. Heads score up to 0.73 below 56 pixels, 0.92
+above: the scores lie between. The smallest are never read, because letters too small to read are letters still."""
+LARGEST = SURE[-1][0]
+"""Nothing larger is called text: whole heads, lungs and eyes look like one letter."""
+LEGIBLE, LEGIBLE_ALONE = 0.8, 0.9
+"""The mean confidence that the characters of a text must reach, and that of a single one. Half of the images chose them: real letters
+were read with 0.9 and more, heads with 0.77 and less, but for single characters of up to 0.83."""
+LINE, READ = 48, 20
+"""The recogniser's input is this many rows, and at most so many times as wide: the beginning of a longer text tells enough."""
 FLAT = 12
 """Images whose pixels differ by less hold no text that anybody can read."""
 
@@ -43,14 +54,14 @@ class Box:
 
 
 class TextFinder:
-    """`threshold`: how sure the network must be of a pixel; `min_score`: of a text on average (a large one must reach SURE).
+    """`threshold`: how sure the detector must be of a pixel; `min_score`: of a text on average.
 
-    Runs on one thread, so the same image gives the same boxes. Raises SynthmillError where the network's file is missing.
+    Runs on one thread, so the same image gives the same boxes. Raises SynthmillError where a network's file is missing.
     """
 
     def __init__(self, threshold: float = 0.3, min_score: float = 0.6) -> None:
         self.threshold, self.min_score = threshold, min_score
-        self._network = _open(MODEL)
+        self._detector, self._recogniser = _open(DETECTOR), _open(RECOGNISER)
 
     def find(self, image: np.ndarray) -> list[Box]:
         """The boxes of text in an image (uint8, H x W, H x W x 1 or H x W x 3 in RGB), from top to bottom; empty where there is none.
@@ -61,7 +72,7 @@ class TextFinder:
             raise ValueError(f"an image must be uint8, H x W or H x W x 3, not {image.dtype} {image.shape}")
         if int(image.max()) - int(image.min()) < FLAT:
             return []
-        # The network was trained on what OpenCV reads: blue, green, red.
+        # The networks were trained on what OpenCV reads: blue, green, red.
         pixels = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) if image.ndim == 2 or image.shape[2] == 1 else image[..., ::-1]
         height, width = image.shape[:2]
         found = [box for scale in scales(height, width) for box in self._at(pixels, scale)]
@@ -69,7 +80,8 @@ class TextFinder:
             Box(max(0, int(left)), max(0, int(top)), min(width, int(np.ceil(right))), min(height, int(np.ceil(bottom))), score)
             for left, top, right, bottom, score in found
         ]
-        return merge(clipped)
+        unit = max(1.0, max(height, width) / 512)
+        return merge([box for box in clipped if not _doubtful(box, unit) or self._legible(pixels, box)])
 
     def mask(self, image: np.ndarray, rounds: int = 3) -> tuple[np.ndarray, list[Box]]:
         """The image with its text painted over, and every box that was painted: looked at again after each coat, up to `rounds` coats.
@@ -85,6 +97,25 @@ class TextFinder:
             painted += boxes
         return image, painted
 
+    def _legible(self, pixels: np.ndarray, box: Box) -> bool:
+        """Whether characters can be made out in the box, read from left to right and, unless it is wide, upwards and downwards."""
+        crop = pixels[box.top : box.bottom, box.left : box.right]
+        turns = (0,) if crop.shape[1] > 1.5 * crop.shape[0] else (0, 1, 3)
+        return any(self._reads(np.rot90(crop, turn)) for turn in turns)
+
+    def _reads(self, line: np.ndarray) -> bool:
+        """Whether the recogniser is confident of what it reads in one line. One character alone must also have the shape of one."""
+        import cv2
+
+        height, width = line.shape[0], min(line.shape[1], READ * line.shape[0])
+        way = cv2.INTER_AREA if height > LINE else cv2.INTER_CUBIC
+        resized = cv2.resize(np.ascontiguousarray(line[:, :width]), (max(LINE // 3, -(-LINE * width // height)), LINE), interpolation=way)
+        batch = np.ascontiguousarray((resized.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None])
+        confidences = characters(self._recogniser.run(None, {self._recogniser.get_inputs()[0].name: batch})[0][0])
+        if len(confidences) == 1:
+            return width <= 1.2 * height and confidences[0] >= LEGIBLE_ALONE
+        return len(confidences) > 1 and confidences.mean() >= LEGIBLE
+
     def _at(self, pixels: np.ndarray, scale: float) -> Iterator[tuple[float, float, float, float, float]]:
         """The boxes seen at one scale, in pixels of the image."""
         import cv2
@@ -99,14 +130,14 @@ class TextFinder:
                     yield ((left + box[0]) / scale, (top + box[1]) / scale, (left + box[2]) / scale, (top + box[3]) / scale, box[4])
 
     def _in_tile(self, tile: np.ndarray, unit: float) -> Iterator[tuple[float, float, float, float, float]]:
-        """The boxes in one tile, in its pixels; `unit` is how many of them are one pixel of LARGE and LARGEST."""
+        """The boxes in one tile, in its pixels; `unit` is how many of them are one pixel of SURE."""
         import cv2
 
         height, width = tile.shape[:2]
         below, beside = -height % STRIDE, -width % STRIDE
         padded = cv2.copyMakeBorder(np.ascontiguousarray(tile), 0, below, 0, beside, cv2.BORDER_REPLICATE)
         batch = np.ascontiguousarray((padded.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None])
-        sure = self._network.run(None, {self._network.get_inputs()[0].name: batch})[0][0, 0, :height, :width]
+        sure = self._detector.run(None, {self._detector.get_inputs()[0].name: batch})[0][0, 0, :height, :width]
         count, names, stats, _ = cv2.connectedComponentsWithStats((sure > self.threshold).astype(np.uint8), connectivity=8)
         for name in range(1, count):
             left, top, wide, high = (int(value) for value in stats[name, :4])
@@ -115,9 +146,19 @@ class TextFinder:
             # The network marks a text shrunken in proportion to its area over its perimeter (section 3.4 of the paper): let out again.
             out = 1.6 * wide * high / (2 * (wide + high)) + 1
             short = (min(wide, high) + 2 * out) / unit
-            needed = self.min_score if short < LARGE else max(self.min_score, SURE)
-            if min(wide, high) >= 3 and score >= needed and short <= LARGEST:
+            if min(wide, high) >= 3 and score >= self.min_score and short <= LARGEST:
                 yield left - out, top - out, left + wide + out, top + high + out, score
+
+
+def characters(probabilities: np.ndarray) -> np.ndarray:
+    """The confidence of each character on the best path through a recogniser's output (steps x classes), its blanks and spaces left out.
+
+    Class 0 is the blank and the last one the space; a class that repeats without a blank between is one character (Graves et al.,
+    "Connectionist temporal classification", ICML 2006, section 3.1).
+    """
+    path = probabilities.argmax(axis=1)
+    starts = (path != np.concatenate([[0], path[:-1]])) & (path != 0) & (path != probabilities.shape[1] - 1)
+    return probabilities.max(axis=1)[starts]
 
 
 def scales(height: int, width: int) -> list[float]:
@@ -175,6 +216,12 @@ def _shared(one: Box, other: Box) -> float:
     high = min(one.bottom, other.bottom) - max(one.top, other.top)
     areas = [(of.right - of.left) * (of.bottom - of.top) for of in (one, other)]
     return max(wide, 0) * max(high, 0) / max(min(areas), 1)
+
+
+def _doubtful(box: Box, unit: float) -> bool:
+    """Whether the box must be read; `unit` is how many pixels of the image are one of SURE."""
+    short = min(box.right - box.left, box.bottom - box.top) / unit
+    return box.score < next((score for side, score in SURE if short <= side), SURE[-1][1])
 
 
 def _starts(size: int) -> list[int]:
