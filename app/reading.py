@@ -39,15 +39,21 @@ def located(dataset: str, ids: Iterable[str]) -> list[dict[str, str]]:
     """[{"id", "what", "where"}]: the files or units of the source that keyed ids are of. Raises UsageError for ids that none is of."""
     from schema.params import load
     from tasks.ingesting.locating import locate
-    from tasks.ingesting.reader import check_source
+    from tasks.ingesting.reader import open_source
+    from tasks.ingesting.rows import Damaged
 
     params = load().dataset(dataset).ingest
-    found = locate(dataset, params, check_source(dataset, params), set(ids))
+    try:
+        found = locate(dataset, params, open_source(dataset, params), set(ids))
+    except Damaged:
+        raise SynthmillError(
+            f"what ingest read of {dataset} is damaged on the disk: `./mill dvc repro ingest@{dataset}` reads it again"
+        ) from None
     unknown = sorted(set(ids) - {each["id"] for each in found})
     if unknown:
         raise UsageError(
             f"no record or patient of {dataset} has the id {', '.join(unknown)} under this SYNTHMILL_ID_KEY: "
-            f"ids change with the key, and with what the source holds; run `./mill run {dataset}` first"
+            f"ids change with the key, and with what the source holds; run `./mill dvc repro ingest@{dataset}` first"
         )
     return found
 

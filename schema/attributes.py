@@ -12,6 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FIRST_YEAR = 1800
+"""No examination is older."""
+
 
 class Implausible(ValueError):
     """A value that the declaration does not allow. The message is a category: it never holds the value."""
@@ -36,6 +39,10 @@ class Attribute(BaseModel):
     @abstractmethod
     def _value(self, given: Any, key: Callable[[str], str]) -> Any: ...
 
+    def declared(self) -> dict[str, Any]:
+        """What may be written down of the declaration: all but the source's own words."""
+        return self.model_dump(mode="json", exclude={"source", "values", "none"})
+
     def tags(self, value: Any) -> list[str]:
         """What a value counts as when splits are stratified by it; none where it is missing."""
         return [] if value is None else [str(value)]
@@ -50,6 +57,9 @@ class _Worded(Attribute):
     def words(self) -> list[str]:
         """The words that may be written, each once, in the order declared."""
         return list(dict.fromkeys(self.values.values() if isinstance(self.values, dict) else self.values))
+
+    def declared(self) -> dict[str, Any]:
+        return {**super().declared(), "values": self.words}
 
     def _word(self, given: Any) -> str:
         word = str(given).strip()
@@ -138,7 +148,7 @@ class Identifier(Attribute):
 
 
 class Date(Attribute):
-    """A day. Written only where `ingest.dates` is `shift`, moved by a number of days that is the patient's own; dropped else."""
+    """A day. Declared only where `ingest.dates` is `shift`: written moved by a number of days that is the patient's own."""
 
     kind: Literal["date"]
     arrow = pa.date32()
@@ -147,9 +157,12 @@ class Date(Attribute):
         text = str(given).strip()
         match = re.fullmatch(r"(\d{4})[-/]?(\d{2})[-/]?(\d{2})(?:[T ].*)?", text)
         try:
-            return date(*map(int, match.groups()))
+            day = date(*map(int, match.groups()))
         except (AttributeError, ValueError):
             raise Implausible("not a date") from None
+        if day.year < FIRST_YEAR:
+            raise Implausible("out of its range")
+        return day
 
     def tags(self, value):
         return []

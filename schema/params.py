@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schema.attributes import AnyAttribute
 from schema.errors import UsageError
@@ -102,7 +102,14 @@ class Approval(Section):
 
     reference: str = Field(min_length=1, max_length=200, description="such as `IRB 2026-113`; stands in the report")
     purpose: str = Field(min_length=1, max_length=500, description="what the data may be used for, in words; stands in the report")
-    expires: date | None = Field(default=None, description="the last day that it holds; none: it holds until it is withdrawn")
+    expires: date | None = Field(default=None, description="the last day that it holds, in quotes; none: it holds until it is withdrawn")
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _is_in_quotes(cls, given: Any) -> Any:
+        if isinstance(given, date):
+            raise ValueError(f"write it in quotes, '{given}': DVC, which reads this file too, knows no dates")
+        return given
 
 
 class Quality(Section):
@@ -176,9 +183,16 @@ class Ingest(Section):
     @model_validator(mode="after")
     def _strata_are_declared(self) -> Self:
         for name in self.split.stratify:
-            if name != "label" and name not in self.attributes:
-                known = ["label", *self.attributes]
+            known = ["label", *(name for name, attribute in self.attributes.items() if attribute.kind not in ("id", "date"))]
+            if name not in known:
                 raise ValueError(f"split.stratify names {name!r}{nearest(name, known)}, which is none of: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dates_are_shifted(self) -> Self:
+        for name, attribute in self.attributes.items():
+            if attribute.kind == "date" and self.dates != "shift":
+                raise ValueError(f"attributes.{name} is a date, and no date is written as it was: set `dates: shift`, or take it out")
         return self
 
     @model_validator(mode="after")
@@ -258,7 +272,10 @@ class Params(Section):
             except UsageError as error:
                 raise ValueError(str(error)) from None
         if sorted(self.build) != sorted(self.datasets):
-            raise ValueError(f"build ({', '.join(self.build)}) must name the keys of datasets ({', '.join(self.datasets)})")
+            lacking, strange = sorted({*self.datasets} - {*self.build}), sorted({*self.build} - {*self.datasets})
+            told = [f"add {', '.join(lacking)}"] if lacking else []
+            told += [f"take out {', '.join(strange)}"] if strange else []
+            raise ValueError(f"build must name the keys of datasets, each once: {'; '.join(told) or 'one stands there twice'}")
         for name, dataset in self.datasets.items():
             if sorted(dataset.gates) != sorted(self.panel):
                 raise ValueError(

@@ -57,8 +57,8 @@ def check_manifest(rows: pd.DataFrame, name: str, params: Ingest, docs: Path) ->
 def _looked_at(rows: pd.DataFrame, params: Ingest) -> pd.DataFrame:
     """The rows with a column for each thing that no single column shows: splits of a patient, shares of labels, words of lists."""
     derived: dict[str, Any] = {
-        "splits_of_patient": rows.groupby("patient")["split"].transform("nunique"),
-        "shorter_side": rows[["height", "width"]].min(axis=1),
+        "splits of patient": rows.groupby("patient")["split"].transform("nunique"),
+        "shorter side": rows[["height", "width"]].min(axis=1),
     }
     for label in params.prevalence:
         derived[f"is {label}"] = (rows["label"] == label).astype(float)
@@ -81,7 +81,7 @@ def _records() -> Iterator[Any]:
     for column, digits in (("id", 16), ("patient", 16), ("sha256", 64)):
         yield gxe.ExpectColumnValuesToMatchRegex(column=column, regex=f"^[0-9a-f]{{{digits}}}$")
     yield gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS))
-    yield gxe.ExpectColumnMaxToBeBetween(column="splits_of_patient", min_value=1, max_value=1)
+    yield gxe.ExpectColumnMaxToBeBetween(column="splits of patient", min_value=1, max_value=1)
 
 
 def _labels(params: Ingest) -> Iterator[Any]:
@@ -91,7 +91,7 @@ def _labels(params: Ingest) -> Iterator[Any]:
     yield gxe.ExpectColumnDistinctValuesToContainSet(column="label", value_set=params.labels)
     for label, (low, high) in params.prevalence.items():
         yield gxe.ExpectColumnMeanToBeBetween(column=f"is {label}", min_value=low, max_value=high)
-    yield gxe.ExpectColumnValuesToBeBetween(column="shorter_side", min_value=params.quality.min_side)
+    yield gxe.ExpectColumnValuesToBeBetween(column="shorter side", min_value=params.quality.min_side)
 
 
 def _attributes(params: Ingest) -> Iterator[Any]:

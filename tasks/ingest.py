@@ -19,7 +19,7 @@ from schema.digest import read_json, sha256_json, sha256_set, write_bytes, write
 from schema.errors import SynthmillError
 from schema.params import Ingest, load
 from schema.record import SPLITS, real_schema
-from schema.settings import root
+from schema.settings import id_key, root
 from tasks.ingesting.duplicates import Copies, find_copies
 from tasks.ingesting.gathering import Gathered, gather
 from tasks.ingesting.reader import check_source
@@ -41,6 +41,11 @@ def run(dataset: str) -> None:
     """Ingests a dataset's source into data/ingest/<dataset>. Raises SynthmillError for what a person must put right."""
     params = load().dataset(dataset).ingest
     source = check_source(dataset, params)
+    if not source.drawn and not id_key():
+        print(
+            "SYNTHMILL_ID_KEY is not set: whoever knows an id of the source can recognise its digest; set it for private data",
+            file=sys.stderr,
+        )
     path = rows_file(dataset)
     try:
         _ingest(dataset, params, source, path)
@@ -67,6 +72,9 @@ def _ingest(dataset: str, params: Ingest, source: Source, path: Path) -> None:
         shards = _write_shards(scratch.folder, params, gathered, splits, order, rows)
     finally:
         rows.close()
+    for name in params.attributes:
+        if frame[name].isna().all():
+            print(f"no record has the attribute {name}: is ingest.attributes.{name}.from the source's word for it?", file=sys.stderr)
     _write_lists(scratch.folder, source, frame, gathered)
     write_json(scratch.folder / "manifest.json", _manifest(dataset, params, frame, gathered, splits, copies, checks, shards))
     write_json(ledger_file(dataset), ledger(dealt | dict(zip(frame["patient"], frame["split"], strict=True)), params.split))
@@ -80,7 +88,9 @@ def _refuse_faults(dataset: str, params: Ingest, gathered: Gathered) -> None:
     if twice:
         raise SynthmillError(f"the source of {dataset} has two records of one id ({twice[0]}): ids must be unique. {_whose(dataset)}")
     if not gathered.facts:
-        raise SynthmillError(f"nothing of {dataset} can be used: {_reasons(gathered) or 'its source is empty'}. {_whose(dataset)}")
+        reasons = Counter(entry["reason"] for entry in gathered.quarantined)
+        told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        raise SynthmillError(f"nothing of {dataset} can be used: {told or 'its source is empty'}. {_whose(dataset)}")
     faulty = sum(map(len, gathered.faults.values()))
     if not faulty:
         return
@@ -237,9 +247,10 @@ def _manifest(
         "labels": params.labels,
         "image": params.image.model_dump(mode="json", include={"height", "width", "channels"}),
         "images": {name: form.model_dump(mode="json", exclude={"fit"}) for name, form in params.images.items()},
-        "attributes": {name: attribute.model_dump(mode="json", exclude={"source"}) for name, attribute in params.attributes.items()},
+        "attributes": {name: attribute.declared() for name, attribute in params.attributes.items()},
         "counts": {"in": gathered.total, "out": len(frame), "quarantined": dict(sorted(reasons.items()))},
         "dropped": gathered.dropped(),
+        "missing": {name: int(count) for name, count in frame[list(params.attributes)].isna().sum().items()},
         "copies": {
             "sets_within_a_patient": copies.within,
             "sets_across_patients": copies.across,

@@ -53,8 +53,8 @@ def find_copies(rows: Sequence[dict], thumbnails: Sequence[bytes], config: Dupli
     hashes = np.array([int(row["hash"], 16) for row in rows], dtype=np.uint64)
     pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(rows), SIDE * SIDE)
     for a, b in near_pairs(hashes, config.hash_distance):
-        for one, other in zip(*_alike(pixels, a, b, config.grey_distance), strict=True):
-            sets.join(one, other)
+        for at in range(0, len(a), PAIRS):
+            _join_alike(sets, pixels, a[at : at + PAIRS], b[at : at + PAIRS], config.grey_distance)
     copies = Copies()
     for members in sets.several():
         _settle(copies, sorted(members, key=lambda index: rows[index]["id"]), rows, config)
@@ -104,32 +104,42 @@ def grey_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(low > 0, low * np.sqrt(np.mean((scaled[0] - scaled[1]) ** 2, axis=1)), high)
 
 
-def _alike(pixels: np.ndarray, a: np.ndarray, b: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Those of the pairs that are at most so far apart."""
-    close = [grey_distances(pixels[a[at : at + PAIRS]], pixels[b[at : at + PAIRS]]) <= most for at in range(0, len(a), PAIRS)]
-    kept = np.concatenate([*close, np.zeros(0, dtype=bool)])
-    return a[kept], b[kept]
+def _join_alike(sets: "_Sets", pixels: np.ndarray, a: np.ndarray, b: np.ndarray, most: float) -> None:
+    """Joins those of the pairs that are at most so far apart. Pairs of one set already are passed over: a thousand copies of one image make
+    half a million pairs."""
+    roots = sets.roots()
+    apart = roots[a] != roots[b]
+    a, b = a[apart], b[apart]
+    for index in np.flatnonzero(grey_distances(pixels[a], pixels[b]) <= most):
+        sets.join(int(a[index]), int(b[index]))
 
 
 class _Sets:
-    """Disjoint sets of indices, joined two by two: the smaller root stays the root, and paths are halved on the way."""
+    """Disjoint sets of indices, joined two by two; the smallest index of a set is its root."""
 
     def __init__(self, n: int) -> None:
-        self._parent = list(range(n))
-
-    def of(self, index: int) -> int:
-        while self._parent[index] != index:
-            self._parent[index] = self._parent[self._parent[index]]
-            index = self._parent[index]
-        return index
+        self._parent = np.arange(n)
 
     def join(self, a: int, b: int) -> None:
-        low, high = sorted((self.of(a), self.of(b)))
+        low, high = sorted((self._root(a), self._root(b)))
         self._parent[high] = low
+
+    def _root(self, index: int) -> int:
+        while self._parent[index] != index:
+            index = int(self._parent[index])
+        return index
+
+    def roots(self) -> np.ndarray:
+        """The root of each index; every path is made one step long on the way."""
+        while True:
+            further = self._parent[self._parent]
+            if np.array_equal(further, self._parent):
+                return self._parent.copy()
+            self._parent = further
 
     def several(self) -> list[list[int]]:
         """The sets of more than one."""
         members: dict[int, list[int]] = {}
-        for index in range(len(self._parent)):
-            members.setdefault(self.of(index), []).append(index)
+        for index, root in enumerate(self.roots().tolist()):
+            members.setdefault(root, []).append(index)
         return [found for found in members.values() if len(found) > 1]

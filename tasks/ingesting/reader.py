@@ -53,9 +53,11 @@ def check_source(dataset: str, params: Ingest) -> Source:
     source.files()
     undeclared = sorted(source.labels() - set(params.labels))
     if undeclared:
+        # The column may be the wrong one, and hold names: only what was drawn is told.
+        which = ", ".join(map(repr, undeclared[:5])) if source.drawn else f"{len(undeclared)} of the labels"
         raise UsageError(
-            f"datasets.{dataset}.ingest.labels lacks {', '.join(map(repr, undeclared[:5]))}, which the source has: "
-            "declare the label there, or map it to a declared one in the source's section"
+            f"datasets.{dataset}.ingest.labels lacks {which} that the source has: "
+            "declare each there, or map it to a declared one in the source's section"
         )
     return source
 
@@ -195,9 +197,7 @@ class Reader:
                     raise LeftOut(f"attribute {name}: {error}") from None
                 value = None
                 blanked.append(name)
-            if isinstance(attribute, Date) and value is not None:
-                value = shifted(self.dataset, patient, value).isoformat() if self.params.dates == "shift" else None
-            values[name] = value
+            values[name] = shifted(self.dataset, patient, value).isoformat() if isinstance(attribute, Date) and value else value
         return values, blanked
 
     def _fitted(self, name: str, pixels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from schema.errors import SynthmillError
 from schema.settings import root
 
 SCHEMA = """
@@ -48,6 +49,7 @@ class Rows:
     """Rows by the mark of the unit that they were read from: a digest of all that decides them."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
             self._base = sqlite3.connect(path, isolation_level=None)
@@ -57,7 +59,8 @@ class Rows:
 
     def close(self) -> None:
         with self._told():
-            self._base.execute("COMMIT")
+            if self._base.in_transaction:
+                self._base.execute("COMMIT")
             self._base.close()
 
     def has(self, mark: bytes) -> bool:
@@ -100,7 +103,7 @@ class Rows:
         return _unpacked(found[0])
 
     def keep_only(self, marks: Iterable[bytes]) -> None:
-        """Forgets every other unit, and gives back its space."""
+        """Forgets every other unit: its bytes are overwritten, and its space is used again."""
         with self._told():
             self.commit()
             self._base.execute("CREATE TEMP TABLE kept (mark BLOB PRIMARY KEY) WITHOUT ROWID")
@@ -120,7 +123,9 @@ class Rows:
         except sqlite3.OperationalError as error:
             if "full" in str(error):
                 raise OSError(errno.ENOSPC, "the store of what was read does not fit") from None
-            raise
+            if "locked" in str(error) or "unable to open" in str(error):
+                raise SynthmillError(f"{self._path} is in use by another ingest, or cannot be opened ({error}): run again later") from None
+            raise Damaged from None
         except sqlite3.DatabaseError:
             raise Damaged from None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from schema.digest import read_json, sha256_file, write_json
+from schema.errors import SynthmillError
 from schema.settings import root
 from tasks.ingesting.keys import keyed
 
@@ -17,7 +18,7 @@ class Seen:
     def __init__(self, dataset: str) -> None:
         self.dataset = dataset
         self._path = root() / "data" / "scratch" / "scan" / f"{dataset}.json"
-        self._known: dict[str, list] = read_json(self._path) if self._path.is_file() else {}
+        self._known = _known(self._path)
 
     def look(self, files: Iterable[Path], tick: Callable[[], None] = lambda: None) -> dict[Path, str]:
         """The sha256 of each file as it is now; forgets files that are not among them."""
@@ -25,7 +26,7 @@ class Seen:
         for path in files:
             key, mark = self._key(path), _mark(path)
             before = self._known.get(key)
-            now[key] = before if before and before[:2] == mark else [*mark, sha256_file(path)]
+            now[key] = before if before and before[:2] == mark else [*mark, self._hashed(path)]
             digests[path] = now[key][2]
             tick()
         if now != self._known:
@@ -42,11 +43,29 @@ class Seen:
         """Whether a file that was there is another now, or gone."""
         try:
             return _mark(path) != self._known[self._key(path)][:2]
-        except FileNotFoundError:
+        except (OSError, KeyError):
             return True
+
+    def _hashed(self, path: Path) -> str:
+        try:
+            return sha256_file(path)
+        except OSError as error:
+            raise SynthmillError(
+                f"a file of the source of {self.dataset} cannot be read ({error.strerror}); it is one of those that "
+                f"`find FOLDER ! -readable` lists: mend its permissions, or take it out"
+            ) from None
 
     def _key(self, path: Path) -> str:
         return keyed(self.dataset, "file", str(path))
+
+
+def _known(path: Path) -> dict[str, list]:
+    """What was written down, or nothing where it is damaged: every file is hashed again then."""
+    try:
+        known = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _mark(path: Path) -> list[int]:

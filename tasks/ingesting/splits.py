@@ -30,7 +30,16 @@ def read_ledger(dataset: str, split: Split) -> dict[str, str]:
     path = ledger_file(dataset)
     if not path.is_file():
         return {}
-    said = read_json(path)
+    try:
+        said = read_json(path)
+        whole = {*said} == {"by", "salt", "key", "patients"} and {*said["patients"].values()} <= {*SPLITS}
+    except (ValueError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise SynthmillError(
+            f"{path} is damaged: put it back from a copy or by `dvc checkout`, for it says who was held out; without it all "
+            "patients are dealt anew, and one who was held out may be trained on"
+        )
     if (said["by"], said["salt"]) != (split.by, split.salt):
         return {}
     if said["key"] != key_mark():

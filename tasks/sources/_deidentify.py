@@ -70,11 +70,12 @@ def _date(value: Any) -> str | None:
 
 
 def age(value: Any) -> float | int | None:
-    """Years of an Age String (PS3.5 6.2: `045Y`, `018M`, `003W`, `010D`), 90 for more than 89; None for anything else."""
-    match = re.fullmatch(r"(\d{1,3})([YMWD])", str(value).strip())
+    """Years of an Age String (PS3.5 6.2: `045Y`, `018M`, `003W`, `010D`; digits alone, which some write, are years), 90 for more than 89;
+    None for anything else."""
+    match = re.fullmatch(r"(\d{1,3})([YMWD]?)", str(value).strip())
     if not match:
         return None
-    years = int(match[1]) / {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}[match[2]]
+    years = int(match[1]) / {"": 1, "Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}[match[2]]
     return OLDEST if years > 89 else int(years) if years.is_integer() else round(years, 2)
 
 
