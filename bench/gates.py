@@ -219,8 +219,8 @@ def main(words: list[str]) -> int:
         table, options.seeds, WORDS[options.data], "./mill bench gates", {"sizes": job.sizes.model_dump(mode="json"), **changed}
     )
     if options.update:
-        said = power.updated(read_json(options.out / "gates.json"), said, " ".join(["./mill bench gates", *words]))
-        table, chosen = said["rows"], SCENARIOS
+        command = " ".join(["./mill bench gates", *(f"--gate {gate}" for gate in options.gate), "--update"])
+        said, chosen = power.updated(read_json(options.out / "gates.json"), said, command), SCENARIOS
     whole = options.update or (options.seeds >= ENOUGH and not options.scenario and not options.gate)
     out = options.out or (root() / "docs" if whole else None)
     if out:
@@ -230,7 +230,7 @@ def main(words: list[str]) -> int:
         print(json.dumps(said, indent=2))
     else:
         show(table, found)
-    faults = power.unmet(table) if whole else []
+    faults = power.unmet(said["rows"]) if whole else []
     for fault in faults:
         print(f"not met: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -15,7 +15,7 @@ look at differences of neighbouring pixels, which are lost where pixels are roun
 before the blocks of branches: these take a few images at once."""
 AT_ONCE = 2
 """Images that go through the trunk together. Its activations, 2.8 MB an image and layer, then stay in a core's cache: the trunk takes
-two thirds of the time that it takes for 50, to whose speed memory sets the limit. The blocks after it want many, for they have
+a quarter to a third less time than with 50, to whose speed memory sets the limit. The blocks after it want many, for they have
 many weights."""
 
 
