@@ -26,15 +26,39 @@ import numpy as np
 from scipy.stats import beta
 
 from bench.burned_text import STYLES, Drawn, draw
+from models import phantoms
+from schema import params
 from schema.errors import SynthmillError
+from schema.record import Record
 from schema.settings import data_root, quieten
 from tasks.ingesting.burned_in import Box, TextFinder, grow, paint_over
+from tasks.ingesting.reader import open_source
 
+HARD = "T1 head 256"
+"""Axial slices of 256 x 188 that a head fills, all of them, since settings were chosen to pass them over: those of params.yaml's t1-pd."""
 SIZES = (8, 10, 12, 16, 24, 32, 48)
-DRAWS = {"NIH X-ray 256": 5, "NIH X-ray 1024": 1, "dermoscopy 224": 3, "fundus 512": 2, "MR head": 2, "phantom 256": 2}
-"""Texts of each size and style, on each kind of image."""
-TEXT_FREE = {"dermoscopy 224": 200, "blood smear 640": 60, "fundus 512": 20, "MR head": 16, "phantom 256": 60, "CT head": 2}
+DRAWS = {"NIH X-ray 256": 5, "NIH X-ray 1024": 1, "dermoscopy 224": 3, "fundus 512": 2, "MR head": 2, "phantom 256": 2, HARD: 2}
+"""Texts of each size and style, on each kind of image. Those on HARD have a row of their own and count in no other."""
+TEXT_FREE = {
+    "dermoscopy 224": 200,
+    "blood smear 640": 60,
+    "fundus 512": 20,
+    "MR head": 16,
+    HARD: 45,
+    "T1 head, other planes": 120,
+    "PD head": 45,
+    "phantom 256": 60,
+    "head phantom T1": 60,
+    "head phantom CT": 60,
+    "OCT phantom": 60,
+    "CT head": 2,
+}
 """Kinds of images without any letters, and how many at most are looked at."""
+
+VOLUMES = {HARD: ("image", ["axial"]), "PD head": ("pd", ["axial"]), "T1 head, other planes": ("image", ["sagittal", "coronal"])}
+"""Kind: which of the images, along which axes."""
+PHANTOMS = {"head phantom T1": ("head", "mr"), "head phantom CT": ("head", "image"), "OCT phantom": ("oct", "image")}
+"""Kind: modality and which of its images."""
 
 Images = list[tuple[str, Callable[[], np.ndarray]]]
 
@@ -56,11 +80,11 @@ def main() -> None:
 
 def measure(folder: Path, draws: int | None, seed: int) -> dict[str, Any]:
     finder = TextFinder()
-    images = backgrounds(folder, "report")
+    images = backgrounds(folder, "report") | {HARD: others(folder, HARD)}
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for kind, drawn, found, gone in trials(finder, images, draws, seed):
-        names = [f"size {drawn.height}"]
-        if drawn.height >= 10:
+        names = [f"size {drawn.height}"] if kind != HARD else [f"on {kind}"] if drawn.height >= 10 else []
+        if kind != HARD and drawn.height >= 10:
             ratio = drawn.contrast / max(drawn.texture, 1.0)
             names += ["all of 10 and more", f"on {kind}", f"style {drawn.style}", f"place {drawn.place}", f"font {drawn.font}"]
             names += ["turned" if drawn.turned else "upright", "ink all painted" if found else ""]
@@ -147,13 +171,31 @@ def backgrounds(folder: Path, half: str) -> dict[str, Images]:
 
 
 def others(folder: Path, kind: str) -> Images:
-    """Kinds of images that no setting was chosen on."""
+    """Kinds of images that are not halved. On blood smears and CT no setting was chosen."""
     if kind == "blood smear 640":
         return [(path.name, lambda path=path: _colour(path)) for path in _files(folder, "bccd_bloodcells/images/*")]
+    if kind in VOLUMES:
+        return [image for axis in VOLUMES[kind][1] for image in _volume(VOLUMES[kind][0], axis)]
+    if kind in PHANTOMS:
+        return [(f"p{seed}", lambda seed=seed: _phantom(*PHANTOMS[kind], seed)) for seed in range(60)]
     return [
         (path.name, lambda path=path: _slice(path))
         for path in _files(folder, "mha_ct_head_2d/*ing.mha") + _files(folder, "mha_ct_head_2d/*ed.mha")
     ]
+
+
+def _volume(image: str, axis: str) -> Images:
+    """Every third slice of params.yaml's t1-pd along an axis, as ingestion reads it."""
+    section = params.load().dataset("t1-pd").ingest
+    source = open_source("t1-pd", section.model_copy(update={"source": section.source.model_copy(update={"axis": axis})}))
+    records = [of for unit in source.units() for of in source.read(unit) if isinstance(of, Record)]
+    return [(of.id, lambda of=of: of.image if image == "image" else of.images[image]) for of in records]
+
+
+def _phantom(modality: str, image: str, seed: int) -> np.ndarray:
+    """One picture of a drawn patient, each of the modality's labels in turn."""
+    phantom = phantoms.load(modality)
+    return phantom.draw(seed, phantom.labels[seed % len(phantom.labels)], 256, 256)[0][image]
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
