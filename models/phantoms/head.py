@@ -7,9 +7,7 @@ back-projection and what beam hardening leaves under the skull. MR shows the sig
 noise.
 """
 
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,19 +188,10 @@ def _plain(value: Any) -> float:
     return round(float(value), 4)
 
 
-def contact_sheet(path: Path, size: int = 160, columns: int = 6) -> None:
-    """Writes a PNG: CT and MR of normal heads, then CT, MR and mask of the same patients with a tumour, at `size` pixels."""
-    from PIL import Image
-
-    rows = []
-    for label, names in (("normal", ("image", "mr")), ("tumour", ("image", "mr", "mask"))):
-        drawn = [draw(seed, label, size, size)[0] for seed in range(columns)]
-        rows += [np.hstack([images[name] for images in drawn]) for name in names]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path, optimize=True)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m models.phantoms.head FILE.png")
-    contact_sheet(Path(sys.argv[1]))
+    import sys
+
+    from models.phantoms.sheet import contact_sheet
+
+    shown = {"normal": ("image", "mr"), "tumour": ("image", "mr", "mask")}
+    contact_sheet(sys.argv, draw, shown, sizes=(160,), columns=6)

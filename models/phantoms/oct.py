@@ -6,9 +6,7 @@ Layers are drawn in micrometres, each with a backscatter and an attenuation. A r
 spectrometer's roll-off; what comes back interferes as speckle, is averaged over frames, and is shown as its logarithm.
 """
 
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -292,16 +290,9 @@ def _plain(value: Any) -> float:
     return round(float(value), 4)
 
 
-def contact_sheet(path: Path, size: int = 160, columns: int = 6) -> None:
-    """Writes a PNG: a row of each label at `size` pixels."""
-    from PIL import Image
-
-    rows = [np.hstack([draw(seed, label, size, size)[0]["image"] for seed in range(columns)]) for label in LABELS]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path, optimize=True)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m models.phantoms.oct FILE.png")
-    contact_sheet(Path(sys.argv[1]))
+    import sys
+
+    from models.phantoms.sheet import contact_sheet
+
+    contact_sheet(sys.argv, draw, LABELS, sizes=(160,), columns=6)

@@ -1,7 +1,7 @@
 """A contact sheet of phantoms, for people to look at: what `python -m models.phantoms.<modality> FILE.png` writes."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,14 @@ from PIL import Image
 
 
 def contact_sheet(
-    argv: Sequence[str], draw: Callable[..., tuple[dict[str, np.ndarray], Any]], labels: Sequence[str], sizes: Sequence[int], columns: int
+    argv: Sequence[str],
+    draw: Callable[..., tuple[dict[str, np.ndarray], Any]],
+    labels: Mapping[str, Sequence[str]] | Sequence[str],
+    sizes: Sequence[int],
+    columns: int,
 ) -> None:
-    """Writes a PNG: a row of each label drawn at the first of the `sizes`, and below, enlarged to that, at each other size.
+    """Writes a PNG: a row of each label drawn at the first of the `sizes`, and below, enlarged to that, at each other size. Where `labels`
+    names the images to show of each, a row of each of them.
 
     Colours are coarser than drawn, for a smaller file. The same patients stand in each row. Exits with usage unless
     `argv` is the program and one path.
@@ -22,8 +27,10 @@ def contact_sheet(
     rows = []
     for size in sizes:
         for label in labels:
-            pictures = [Image.fromarray(draw(seed, label, size, size)[0]["image"]) for seed in range(columns)]
-            rows.append(np.hstack([np.asarray(each.resize((sizes[0], sizes[0]), Image.Resampling.NEAREST)) for each in pictures]))
+            drawn = [draw(seed, label, size, size)[0] for seed in range(columns)]
+            for name in labels[label] if isinstance(labels, Mapping) else ("image",):
+                pictures = [Image.fromarray(images[name]).resize((sizes[0], sizes[0]), Image.Resampling.NEAREST) for images in drawn]
+                rows.append(np.hstack([np.asarray(picture) for picture in pictures]))
     sheet = np.vstack(rows)
     if sheet.ndim == 3:
         sheet = (np.minimum(sheet, 252) + 2) // 5 * 5

@@ -2,12 +2,16 @@
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from schema.errors import SynthmillError, UsageError
 from schema.params import nearest
 from schema.settings import data_root
+from tasks.sources._decode import SUFFIXES
+
+IDENTIFIES = re.compile(r"\d{3}")
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
@@ -37,7 +41,8 @@ class Table:
     def _check(self) -> None:
         twice = sorted({name for name in self.header if name and self.header.count(name) > 1})
         if twice:
-            raise self.fault(f"it has {self.header.count(twice[0])} columns {twice[0]!r}: name them apart")
+            which = repr(twice[0]) if self._names_columns() else "of one name"
+            raise self.fault(f"it has {self.header.count(twice[0])} columns {which}: name them apart")
         for number, cells in self.rows:
             # Some official files end every line with a comma; anything in a cell too many means that a value holds a comma.
             if len(cells) < len(self.header) or any(cells[len(self.header) :]):
@@ -89,8 +94,17 @@ class Table:
     def column(self, name: str, key: str) -> int:
         """Where the column stands that the params key `key` names. Raises SynthmillError where there is none."""
         if name not in self.header:
-            raise self.fault(f"no column {name!r} for {key}{nearest(name, self.header)}; it has: {', '.join(self.header)}")
+            if self._names_columns():
+                raise self.fault(f"no column {name!r} for {key}{nearest(name, self.header)}; it has: {', '.join(self.header)}")
+            raise self.fault(f"no column {name!r} for {key}; its first row does not look like names of columns: write a header above it")
         return self.header.index(name)
+
+    def _names_columns(self) -> bool:
+        """Whether the first row can be shown: a table without a header begins with an image, and perhaps with a patient.
+
+        Names of columns have no three digits in a row and end like no file, as those of images do.
+        """
+        return not any(IDENTIFIES.search(cell) or Path(cell).suffix.lower() in SUFFIXES for cell in self.header)
 
     def fault(self, what: str) -> SynthmillError:
         return SynthmillError(f"{self.name}: {what}")

@@ -334,3 +334,11 @@ def test_real_chest_x_rays(data_root, monkeypatch):
 def test_real_skin_lesions(data_root, monkeypatch):
     counts = real(data_root, monkeypatch, "ham10000_224", label="dx", patient="lesion_id")
     assert counts == {"nv": 500, "bkl": 250, "mel": 250, "bcc": 180, "akiec": 120, "vasc": 50, "df": 40}
+
+
+@pytest.mark.parametrize("first", ["scan-003.png,nv,Doe Jane", "ISIC_0024306,nv,Doe Jane", "anna.jpg,nv,Doe Jane"])
+def test_a_table_without_a_header_is_not_quoted(tmp_path, first):
+    (tmp_path / "anna.jpg").write_bytes(b"")
+    with pytest.raises(SynthmillError, match="does not look like names of columns: write a header") as caught:
+        source(tmp_path, f"{first}\nb.png,mel,Mueller\n").files()
+    assert not [word for word in ("Doe", "scan", "ISIC", "anna") if word in str(caught.value)]
