@@ -21,3 +21,8 @@ def data_root() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"the real images are not at {folder}: set SYNTHMILL_DATA to run this test")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The chain as a whole first: it takes longest, and all else finds room beside it."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
