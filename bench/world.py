@@ -141,7 +141,7 @@ class World:
         plan = Sample(n=n, batch_size=batch, shard_size=batch, steps=min(20, self.sizes.timesteps), spacing="quadratic")
         labels = np.resize(self.small.train.labels, n)
         chunks = [slice(start, start + batch) for start in range(0, n, batch)]
-        pixels = np.concatenate([generator.sample(np.arange(n)[rows], labels[rows], plan) for rows in chunks])
+        pixels = np.concatenate([generator.sample(np.arange(n)[rows], generator.shape.told(labels[rows]), plan) for rows in chunks])
         names = [f"sample-{number}" for number in range(n)]
         return Images(pixels, labels, names, names, self.small.train.classes)
 
@@ -151,7 +151,7 @@ class World:
 
     def _trained(self, images: Images, name: str) -> Path:
         from models.determinism import pick_device
-        from models.generators import Shape
+        from models.generators import Material, Shape
         from models.generators.ddpm import Config, Plugin
         from schema.settings import device
         from tasks import weights
@@ -170,7 +170,7 @@ class World:
             seed=self.seed,
         )
         shape = Shape(sizes.side, sizes.side, images.pixels.shape[3], len(images.classes))
-        generator = Plugin(config, shape, pick_device(device()))
-        generator.fit(images.pixels, images.labels, None, lambda _: None, lambda *_: None)
-        weights.save(generator, self.folder / name, name, images.classes, 0.0)
+        generator = Plugin(config, shape, pick_device(device()), images.classes)
+        generator.fit(Material.of(images), None, lambda _: None, lambda *_: None)
+        weights.save(generator, self.folder / name, name, 0.0)
         return self.folder / name

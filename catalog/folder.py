@@ -75,9 +75,9 @@ def record_digests(folder: Path) -> Iterator[str]:
     from schema.record import decode_png
 
     for path in sorted((folder / "data").glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256, columns=["id", "label_name", "image", "sha256"]):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 pixels = sha256_pixels(decode_png(row["image"]["bytes"]))
                 if pixels != row["sha256"]:
                     raise IntegrityError(f"{path}: the pixels of {row['id']} are not those that its sha256 names: get the release again")
-                yield record_digest(row["id"], row["label_name"], pixels)
+                yield record_digest(row, pixels)

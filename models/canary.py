@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from models.generators import Shape
+from models.generators import Material, Shape
 from schema.digest import sha256_json, sha256_pixels
+from schema.images import Images
 
 PLANTED, NEVER_SHOWN = 0, 1
 """The two families of canaries that a seed gives: of the first about half are trained on, of the second none ever is."""
@@ -46,10 +47,14 @@ def draw(n: int, seed: int, shape: Shape, family: int = PLANTED) -> Canaries:
     return Canaries(pixels, random.integers(shape.classes, size=n), random.integers(0, 2, n).astype(bool))
 
 
-def with_planted(pixels: np.ndarray, labels: np.ndarray, canaries: Canaries) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels to train on: the members', and after them the canaries that the coins put in."""
-    planted = canaries.included
-    return np.concatenate([pixels, canaries.pixels[planted]]), np.concatenate([labels, canaries.labels[planted]])
+def with_planted(members: Images, canaries: Canaries, shape: Shape) -> Material:
+    """What to train on: the members, and after them the canaries that the coins put in, each a patient of its own."""
+    planted, own = canaries.included, Material.of(members)
+    return Material(
+        np.concatenate([own.pixels, canaries.pixels[planted]]),
+        np.concatenate([own.conditions, shape.told(canaries.labels[planted])]),
+        np.concatenate([own.patients, own.patients.max(initial=-1) + 1 + np.arange(planted.sum())]),
+    )
 
 
 def correct_guesses(scores: np.ndarray, included: np.ndarray, guesses: int) -> int:

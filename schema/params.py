@@ -6,6 +6,7 @@ Anything unknown, of the wrong type or impossible is refused before a stage star
 
 import difflib
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schema.attributes import AnyAttribute
+from schema.conditions import Condition, conditions_of
 from schema.errors import UsageError
 from schema.record import RESERVED, SPLITS
 from schema.release import check_name
@@ -47,13 +49,24 @@ class Canaries(Section):
     seed: int = Field(default=0, ge=0, description="decides the patterns and the coins")
 
 
+class Told(Section):
+    """An attribute that the generator is conditioned on."""
+
+    bins: list[float] = Field(default=[], description="of a number: where its range is cut; its `strata` equal ranges unless given")
+
+
 class Training(PluginSection):
     """`kind` names the generator, whose own `Config` checks the rest; what is said here belongs to the training of every kind."""
 
     canaries: Canaries = Canaries()
+    conditions: dict[str, Told] = Field(default={}, description="attributes of ingest that the generator is told besides the class")
 
     def options(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"canaries"})
+        return self.model_dump(exclude={"canaries", "conditions"})
+
+    def conditions_of(self, declared: Mapping[str, Mapping[str, Any]]) -> list[Condition]:
+        """The conditions, by what `declared` says of the attributes. Raises ValueError for one that cannot be a condition."""
+        return conditions_of({name: told.bins for name, told in self.conditions.items()}, declared)
 
 
 class GateConfig(Section):
@@ -219,6 +232,7 @@ class Sample(Section):
         default="trailing", description="timesteps at equal distances, or dense where there is little noise (dpm-solver++ only)"
     )
     guidance: float = Field(default=1.0, ge=0, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
+    leave_out: list[str] = Field(default=[], description="conditions that the generator knows and is not told: their columns are left out")
     eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
 
     @model_validator(mode="after")
@@ -257,6 +271,17 @@ class Dataset(Section):
     sample: Sample
     gates: dict[str, dict[str, Any]]
     report: Report = Report()
+
+    @model_validator(mode="after")
+    def _conditions_are_declared(self) -> Self:
+        try:
+            self.train.conditions_of({name: attribute.declared() for name, attribute in self.ingest.attributes.items()})
+        except ValueError as error:
+            raise ValueError(f"train.conditions: {error}") from None
+        for name in self.sample.leave_out:
+            if name not in self.train.conditions:
+                raise ValueError(f"sample.leave_out names {name!r}{nearest(name, self.train.conditions)}, which train.conditions does not")
+        return self
 
 
 class Params(Section):

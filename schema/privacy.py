@@ -6,6 +6,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
+class Privacy(BaseModel):
+    """What is asked of a differentially private training: `train.privacy` in params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    mechanism: Literal["dp-sgd"]
+    epsilon: float = Field(gt=0, le=100, description="the budget")
+    delta: float = Field(gt=0, lt=1)
+    max_grad_norm: float = Field(gt=0)
+    unit: Literal["patient", "image"] = "patient"
+
+
 class PrivacyAccount(BaseModel):
     """The claim of a training run with DP-SGD (Abadi et al. 2016, arXiv:1607.00133), and the run that it stands on.
 

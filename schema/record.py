@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from schema.conditions import Condition
+from schema.release import PLAIN
+
 SPLITS = ("train", "holdout", "test")
 """train: members. holdout: non-members, never trained on, for attacks and nulls. test: judges utility."""
 
@@ -77,7 +80,7 @@ REAL = pa.schema(
 )
 """What every real record has; `sha256` is of the pixels of `image`."""
 
-RESERVED = (*REAL.names, "images", "seed", "label_name", "height", "width")
+RESERVED = tuple(dict.fromkeys((*REAL.names, *PLAIN, "images", "height", "width")))
 """Names that no attribute and no further image may take."""
 
 
@@ -86,18 +89,22 @@ def real_schema(images: Iterable[str], attributes: Mapping[str, pa.DataType]) ->
     return pa.schema([*REAL, *((name, IMAGE) for name in images), *attributes.items()])
 
 
-def synthetic_schema(labels: Sequence[str]) -> pa.Schema:
+def synthetic_schema(labels: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.Schema:
     """The released layout, with the Arrow metadata by which `datasets` knows the image column and the class names.
 
-    `label` is the class index (ClassLabel), `label_name` the class in words; `seed` made the image; `sha256` is of its pixels.
+    `label` is the class index (ClassLabel), `label_name` the class in words; `seed` made the image; `sha256` is of its pixels. Each
+    attribute that the generator was told is a column: a word, or for a multi-label one a list of words.
     """
+    said = {condition.attribute: condition.label is not None for condition in conditions}
+    word = {"dtype": "string", "_type": "Value"}
     features = {
-        "id": {"dtype": "string", "_type": "Value"},
+        "id": word,
         "image": {"_type": "Image"},
         "label": {"names": list(labels), "_type": "ClassLabel"},
-        "label_name": {"dtype": "string", "_type": "Value"},
+        "label_name": word,
+        **{name: {"feature": word, "_type": "List"} if several else word for name, several in said.items()},
         "seed": {"dtype": "int64", "_type": "Value"},
-        "sha256": {"dtype": "string", "_type": "Value"},
+        "sha256": word,
     }
     schema = pa.schema(
         [
@@ -105,6 +112,7 @@ def synthetic_schema(labels: Sequence[str]) -> pa.Schema:
             ("image", IMAGE),
             ("label", pa.int64()),
             ("label_name", pa.string()),
+            *((name, pa.list_(pa.string()) if several else pa.string()) for name, several in said.items()),
             ("seed", pa.int64()),
             ("sha256", pa.string()),
         ]

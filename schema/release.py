@@ -51,9 +51,15 @@ class ReleaseDigests(BaseModel):
     files: str
 
 
-def record_digest(identity: str, label: str, pixels: str) -> str:
-    """What makes a released record that record: its id, its class in words and the sha256 of its pixels; not how it is serialised."""
-    return sha256_json([identity, label, pixels])
+PLAIN = ("id", "image", "label", "label_name", "seed", "sha256")
+"""The columns that every release has."""
+
+
+def record_digest(row: Mapping[str, Any], pixels: str) -> str:
+    """What makes a released record that record: its id, its class in words, its attributes, and the sha256 of its pixels; not how it
+    is serialised. `row` has the columns of `schema.record.synthetic_schema`."""
+    said = {name: value for name, value in row.items() if name not in PLAIN}
+    return sha256_json([row["id"], row["label_name"], pixels, *([said] if said else [])])
 
 
 def files_digest(sums: Mapping[str, str]) -> str:

@@ -21,6 +21,19 @@ COLUMNS = {
 """Column: its type for Hugging Face datasets, its type for Croissant, what it is."""
 
 
+def columns(facts: dict[str, Any]) -> dict[str, tuple[Any, str, str]]:
+    """COLUMNS, and after the class those of the attributes that the generator was told."""
+    found = dict(COLUMNS)
+    seed, digest = found.pop("seed"), found.pop("sha256")
+    for condition in facts["conditions"]:
+        if condition["label"] is None:
+            kind, values = "string", condition["values"]
+        else:
+            kind, values = {"list": "string"}, [one["label"] for one in facts["conditions"] if one["attribute"] == condition["attribute"]]
+        found[condition["attribute"]] = (kind, "sc:Text", f"What the generator was told: {', '.join(values)}.")
+    return {**found, "seed": seed, "sha256": digest}
+
+
 def readme(facts: dict[str, Any], card: Card, report: dict[str, Any]) -> str:
     """README.md. `facts`: provenance.json; `report`: the public report.json, whose limits are the card's."""
     name, version, size = facts["dataset"], facts["version"], facts["image"]
@@ -50,7 +63,7 @@ def readme(facts: dict[str, Any], card: Card, report: dict[str, Any]) -> str:
         "```",
         f"The tag `{name}@{version}` pins these bytes for good. `sha256sum --check SHA256SUMS` checks them.",
         "",
-        *table(("Column", "Type", "What"), ((column, kind, what) for column, (kind, _, what) in COLUMNS.items())),
+        *table(("Column", "Type", "What"), ((name, shown(kind), what) for name, (kind, _, what) in columns(facts).items())),
         "",
         "## What was checked before the release",
         *table(("Gate", "Verdict", "Measured", "Interval", "Allowed", "Holds a release back"), map(gate_row, facts["gates"])),
@@ -79,7 +92,8 @@ def head(facts: dict[str, Any], card: Card) -> dict[str, Any]:
     """The YAML head by which the Hugging Face hub and `datasets` know the dataset."""
     names = {str(index): label for index, label in enumerate(facts["labels"])}
     features = [
-        {"name": name, "dtype": {"class_label": {"names": names}} if name == "label" else kind} for name, (kind, _, _) in COLUMNS.items()
+        {"name": name, **(kind if isinstance(kind, dict) else {"dtype": {"class_label": {"names": names}} if name == "label" else kind})}
+        for name, (kind, _, _) in columns(facts).items()
     ]
     return {
         "pretty_name": f"{card.title} {facts['version']}",
@@ -92,6 +106,10 @@ def head(facts: dict[str, Any], card: Card) -> dict[str, Any]:
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
         "dataset_info": {"features": features},
     }
+
+
+def shown(feature: Any) -> str:
+    return f"list of {feature['list']}" if isinstance(feature, dict) else feature
 
 
 def table(header: tuple[str, ...], rows: Any) -> list[str]:
@@ -134,7 +152,13 @@ def croissant(facts: dict[str, Any], card: Card, report: dict[str, Any], files: 
         **responsible_ai(facts, card, report),
         "distribution": [*(file_object(*entry) for entry in files), FILE_SET],
         "recordSet": [
-            {"@type": "cr:RecordSet", "@id": "records", "name": "records", "key": {"@id": "records/id"}, "field": list(map(field, COLUMNS))}
+            {
+                "@type": "cr:RecordSet",
+                "@id": "records",
+                "name": "records",
+                "key": {"@id": "records/id"},
+                "field": [field(name, *column) for name, column in columns(facts).items()],
+            }
         ],
     }
 
@@ -161,13 +185,13 @@ def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def field(name: str) -> dict[str, Any]:
+def field(name: str, feature: Any, kind: str, what: str) -> dict[str, Any]:
     """One column; an image is the `bytes` of a struct."""
-    _, kind, what = COLUMNS[name]
     source: dict[str, Any] = {"fileSet": {"@id": "parquet-files"}, "extract": {"column": name}}
     if name == "image":
         source["transform"] = {"jsonPath": "bytes"}
-    return {"@type": "cr:Field", "@id": f"records/{name}", "name": name, "description": what, "dataType": kind, "source": source}
+    several = {"isArray": True, "arrayShape": "-1"} if isinstance(feature, dict) else {}
+    return {"@type": "cr:Field", "@id": f"records/{name}", "name": name, "description": what, "dataType": kind, **several, "source": source}
 
 
 def responsible_ai(facts: dict[str, Any], card: Card, report: dict[str, Any]) -> dict[str, Any]:

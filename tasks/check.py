@@ -4,6 +4,7 @@ import shutil
 
 import models.generators
 from catalog import git
+from models.generators import Shape
 from schema.errors import SynthmillError, UsageError
 from schema.params import Dataset, load
 from schema.plugins import named
@@ -38,7 +39,10 @@ def _check_training(dataset: str, section: Dataset) -> None:
     """Whether the generator, the image size, the plan of sampling and the attack on the generator fit together."""
     config = generator_config(dataset, section)
     plugin = named(models.generators, section.train.kind, f"datasets.{dataset}.train")
-    objection = plugin.objections(config, section.ingest.image.height, section.ingest.image.width, section.sample)
+    told = section.train.conditions_of({name: attribute.declared() for name, attribute in section.ingest.attributes.items()})
+    image = section.ingest.image
+    shape = Shape(image.height, image.width, image.channels, len(section.ingest.labels), tuple(len(one.values) for one in told))
+    objection = plugin.objections(config, shape, section.sample)
     if objection:
         raise UsageError(f"datasets.{dataset}: {objection}")
     last = getattr(config, "timesteps", None)

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import tasks.gates
+from schema.conditions import Condition
 from schema.digest import read_json
 from schema.errors import IntegrityError
 from schema.params import load
@@ -54,10 +55,12 @@ def run(dataset: str, kind: str) -> None:
     about = subject(dataset)
     if about.model != manifest(samples_folder(dataset))["model"]:
         raise IntegrityError(f"data/samples/{dataset} was not drawn from the model in data/models/{dataset}: run the stages in order")
-    if read_json(model_folder(dataset) / "model.json")["dataset_digest"] != about.real:
+    model = read_json(model_folder(dataset) / "model.json")
+    if model["dataset_digest"] != about.real:
         raise IntegrityError(f"the model in data/models/{dataset} was not trained on data/ingest/{dataset}: run the stages in order")
     gate = named(tasks.gates, kind, "panel")(config, model_folder(dataset))
-    finding = finite(gate.measure(real_splits(dataset), synthetic_images(dataset)))
+    told = [Condition(**condition) for condition in model["conditions"]]
+    finding = finite(gate.measure(real_splits(dataset, told), synthetic_images(dataset)))
     Verdict(
         gate=kind,
         status=gate.status(finding),

@@ -34,6 +34,7 @@ def describe(
         "previous": previous,
         "images": samples["n"],
         "labels": samples["labels"],
+        "conditions": samples["conditions"],
         "image": samples["image"],
         "digests": digests.model_dump(mode="json"),
         "gates": gates,

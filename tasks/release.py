@@ -20,6 +20,7 @@ import tasks.gates
 from catalog import folder as release_folder
 from catalog import store, sums, versions
 from schema import params
+from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
 from schema.plugins import named
@@ -186,12 +187,13 @@ def check_samples(dataset: str, said: dict[str, Any]) -> Samples:
                         raise IntegrityError(
                             f"{path}: the pixels of {row['id']} are not those its sha256 names: delete {folder} and run again"
                         )
-                    records.append(record_digest(row["id"], row["label_name"], digest))
+                    records.append(record_digest(row, digest))
                     pixels.add(digest)
                 ticker.update(batch.num_rows)
     if sha256_set(records) != samples["digest"]:
         raise IntegrityError(f"{folder / 'manifest.json'} names another digest than its shards have: delete {folder} and run again")
-    draft = Draft(dataset, said["ingest"]["labels"], [folder / entry["file"] for entry in samples["shards"]], len(records))
+    told = [Condition(**condition) for condition in samples["conditions"]]
+    draft = Draft(dataset, said["ingest"]["labels"], [folder / entry["file"] for entry in samples["shards"]], len(records), told)
     return Samples(draft, records, pixels)
 
 

@@ -3,16 +3,19 @@
 python -m tasks.sample pneumonia
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from schema.conditions import WITHHELD, Condition, attributes, codes
 from schema.digest import read_json, sha256_json, sha256_pixels, sha256_set, write_json
 from schema.params import Sample, load
 from schema.record import encode_png, synthetic_schema
+from schema.release import record_digest
 from tasks.progress import ticking
-from tasks.shards import keep, kept, manifest, tables
+from tasks.shards import columns, keep, kept, manifest, tables
 from tasks.stage import Scratch, ingest_folder, main, model_folder, samples_folder
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -26,37 +29,88 @@ def labels_of(first: int, last: int, shares: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.cumsum(shares)[:-1] / shares.sum(), place, side="right").astype(np.int64)
 
 
-def class_shares(plan: Sample, said: dict) -> np.ndarray:
+@dataclass(frozen=True)
+class Shares:
+    """How often each class is drawn, and within it each word of a condition: `classes` of length C, `words` an array C x values for each
+    condition. Conditions are drawn apart from one another, given the class, so that no row repeats what was said of one patient."""
+
+    classes: np.ndarray
+    words: list[np.ndarray]
+
+    def conditions(self, first: int, last: int, plan: Sample, left_out: list[bool]) -> np.ndarray:
+        """int64, (last - first) x (1 + K): what images `first` to `last` - 1 are of; each depends on its own number and seed alone."""
+        labels = labels_of(first, last, self.classes)
+        told = np.full((last - first, 1 + len(self.words)), WITHHELD)
+        told[:, 0] = labels
+        for row, label in enumerate(labels if self.words else ()):
+            places = np.random.default_rng([plan.base_seed + first + row, 1]).random(len(self.words))
+            for column, (place, words) in enumerate(zip(places, self.words, strict=True)):
+                if not left_out[column]:
+                    bounds = np.cumsum(words[label])
+                    told[row, 1 + column] = np.searchsorted(bounds[:-1], place * bounds[-1], side="right")
+        return told
+
+
+def shares_of(dataset: str, plan: Sample, said: dict, told: list[Condition]) -> Shares:
+    """As in the training images, or equal. A word that nobody of a class was given counts by its share in all; where nobody was, all count
+    alike."""
+    n = len(said["labels"])
     if plan.prevalence == "uniform":
-        return np.ones(len(said["labels"]))
-    return np.array([said["splits"]["train"]["labels"][label] for label in said["labels"]], dtype=float)
+        return Shares(np.ones(n), [np.ones((n, len(condition.values))) for condition in told])
+    counts = np.array([said["splits"]["train"]["labels"][label] for label in said["labels"]], dtype=float)
+    if not told:
+        return Shares(counts, [])
+    rows = columns(ingest_folder(dataset), said, "train", ["label", *dict.fromkeys(condition.attribute for condition in told)])
+    labels = np.array([said["labels"].index(label) for label in rows["label"].to_pylist()])
+    found = codes(told, {name: rows[name].to_pylist() for name in rows.column_names}, len(labels))
+    words = []
+    for column, condition in enumerate(told):
+        table = np.zeros((n, len(condition.values)))
+        known = found[:, column] != WITHHELD
+        np.add.at(table, (labels[known], found[known, column]), 1)
+        overall = table.sum(axis=0) if table.any() else np.ones(len(condition.values))
+        table[table.sum(axis=1) == 0] = overall
+        words.append(table)
+    return Shares(counts, words)
 
 
-def draw(generator, plan: Sample, first: int, last: int, shares: np.ndarray, tick) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and class indices of images `first` to `last` - 1, in whole batches: a batch that reaches over the end is drawn
+def draw(generator, plan: Sample, first: int, last: int, shares: Shares, tick) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and conditions of images `first` to `last` - 1, in whole batches: a batch that reaches over the end is drawn
     in full and cut, so that image i is the same whatever n is. `first` must be the start of a batch."""
-    labels = labels_of(first, last + plan.batch_size, shares)
+    left_out = [condition.attribute in plan.leave_out for condition in generator.conditions]
+    told = shares.conditions(first, last + plan.batch_size, plan, left_out)
     pixels = []
     for start in range(first, last, plan.batch_size):
-        batch = labels[start - first : start - first + plan.batch_size]
+        batch = told[start - first : start - first + plan.batch_size]
         pixels.append(generator.sample(plan.base_seed + np.arange(start, start + plan.batch_size), batch, plan))
         tick(min(plan.batch_size, last - start))
-    return np.concatenate(pixels)[: last - first], labels[: last - first]
+    return np.concatenate(pixels)[: last - first], told[: last - first]
 
 
-def to_table(dataset: str, first: int, pixels: np.ndarray, labels: np.ndarray, names: list[str], plan: Sample) -> pa.Table:
+def released(conditions: list[Condition], plan: Sample) -> list[Condition]:
+    """The conditions whose words the images are released with."""
+    return [condition for condition in conditions if condition.attribute not in plan.leave_out]
+
+
+def to_table(
+    dataset: str, first: int, pixels: np.ndarray, told: np.ndarray, names: list[str], plan: Sample, conditions: list[Condition]
+) -> pa.Table:
+    """`told` has a column for the class and one for each of `conditions`."""
+    shown = released(conditions, plan)
+    places = [1 + place for place, condition in enumerate(conditions) if condition in shown]
     rows = [
         {
             "id": f"{dataset}-{number:07d}",
             "image": {"bytes": encode_png(image), "path": f"{dataset}-{number:07d}.png"},
-            "label": int(label),
-            "label_name": names[label],
+            "label": int(row[0]),
+            "label_name": names[row[0]],
+            **attributes(shown, row[places]),
             "seed": plan.base_seed + number,
             "sha256": sha256_pixels(image),
         }
-        for number, (image, label) in enumerate(zip(pixels, labels, strict=True), start=first)
+        for number, (image, row) in enumerate(zip(pixels, told, strict=True), start=first)
     ]
-    return pa.Table.from_pylist(rows, schema=synthetic_schema(names))
+    return pa.Table.from_pylist(rows, schema=synthetic_schema(names, shown))
 
 
 def run(dataset: str) -> None:
@@ -69,9 +123,14 @@ def run(dataset: str) -> None:
     plan = load().dataset(dataset).sample
     said = manifest(ingest_folder(dataset))
     generator, model = weights.open_model(model_folder(dataset))
-    shares = class_shares(plan, said)
+    shares = shares_of(dataset, plan, said, generator.conditions)
     # The count decides which shards there are, not what is in a whole one.
-    decides = {"plan": plan.model_dump(exclude={"n"}), "model": model["digest"], "shares": shares.tolist(), "labels": said["labels"]}
+    decides = {
+        "plan": plan.model_dump(exclude={"n"}),
+        "model": model["digest"],
+        "shares": [part.tolist() for part in (shares.classes, *shares.words)],
+        "labels": said["labels"],
+    }
     scratch = Scratch("sample", dataset, **decides)
     with ticking("sample", f"drawing with {plan.sampler}, {plan.steps} steps", plan.n, "image") as ticker:
         for first in range(0, plan.n, plan.shard_size):
@@ -81,16 +140,16 @@ def run(dataset: str) -> None:
             if kept(path, fingerprint):
                 ticker.update(last - first)
                 continue
-            pixels, labels = draw(generator, plan, first, last, shares, ticker.update)
-            keep(path, to_table(dataset, first, pixels, labels, said["labels"], plan), fingerprint)
-    written = _manifest(dataset, plan, said, model, scratch.folder)
+            pixels, told = draw(generator, plan, first, last, shares, ticker.update)
+            keep(path, to_table(dataset, first, pixels, told, said["labels"], plan, generator.conditions), fingerprint)
+    written = _manifest(dataset, plan, said, model, released(generator.conditions, plan), scratch.folder)
     shards = [Path(entry["file"]) for entry in written["shards"]]
     scratch.keep_only(*(name for path in shards for name in (path.name, path.with_suffix(".json").name)))
     write_json(scratch.folder / "manifest.json", written)
     scratch.move_to(samples_folder(dataset))
 
 
-def _manifest(dataset: str, plan: Sample, said: dict, model: dict, folder: Path) -> dict:
+def _manifest(dataset: str, plan: Sample, said: dict, model: dict, conditions: list[Condition], folder: Path) -> dict:
     witnesses = [read_json(folder / f"shard-{number:05d}.json") for number in range(-(-plan.n // plan.shard_size))]
     shards = [
         {"file": f"shard-{number:05d}.parquet", "rows": entry["rows"], "sha256": entry["sha256"]} for number, entry in enumerate(witnesses)
@@ -98,14 +157,15 @@ def _manifest(dataset: str, plan: Sample, said: dict, model: dict, folder: Path)
     counts = dict.fromkeys(said["labels"], 0)
     digests = []
     for _, table in tables(folder, {"shards": shards}):
-        for row in table.select(["id", "label_name", "sha256"]).to_pylist():
+        for row in table.drop_columns(["image"]).to_pylist():
             counts[row["label_name"]] += 1
-            digests.append(sha256_json([row["id"], row["label_name"], row["sha256"]]))
+            digests.append(record_digest(row, row["sha256"]))
     return {
         "dataset": dataset,
         "digest": sha256_set(digests),
         "n": plan.n,
         "labels": counts,
+        "conditions": [condition.model_dump(mode="json") for condition in conditions],
         "model": model["digest"],
         "params": plan.model_dump(mode="json"),
         "image": said["image"],

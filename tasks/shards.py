@@ -1,7 +1,8 @@
 """Parquet shards: written whole or not at all, each with a small JSON beside it that says what made it, and its digest."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schema.conditions import Condition, codes
 from schema.digest import read_json, settle_file, sha256_bytes, sha256_file, write_bytes, write_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.images import Images, RealImages
@@ -70,6 +72,12 @@ def tables(folder: Path, manifest: dict) -> Iterator[tuple[dict, pa.Table]]:
         yield entry, pq.read_table(path)
 
 
+def columns(folder: Path, manifest: dict, split: str, names: list[str]) -> pa.Table:
+    """Some columns of all rows of a split, their shards checked by digest as `tables` does."""
+    mine = {**manifest, "shards": [entry for entry in manifest["shards"] if entry["split"] == split]}
+    return pa.concat_tables([table.select(names) for _, table in tables(folder, mine)])
+
+
 def manifest(folder: Path) -> dict:
     """The manifest of an out. Raises SynthmillError where the stage that makes it has not run."""
     path = folder / "manifest.json"
@@ -78,19 +86,25 @@ def manifest(folder: Path) -> dict:
     return read_json(path)
 
 
-def real_images(dataset: str, *splits: str) -> dict[str, Images]:
-    """The real images of the splits asked for, in memory."""
+def real_images(dataset: str, *splits: str, conditions: Sequence[Condition] = ()) -> dict[str, Images]:
+    """The real images of the splits asked for, in memory, with the codes of what a generator is told of them."""
     folder = ingest_folder(dataset)
     said = manifest(folder)
     rows: dict[str, list[pa.Table]] = {split: [] for split in splits}
     wanted = {**said, "shards": [entry for entry in said["shards"] if entry["split"] in splits]}
     for entry, table in tables(folder, wanted):
         rows[entry["split"]].append(table)
-    return {split: _images(pa.concat_tables(parts), said["labels"], "label", "patient") for split, parts in rows.items()}
+    found = {}
+    for split, parts in rows.items():
+        table = pa.concat_tables(parts)
+        columns = {condition.attribute: table[condition.attribute].to_pylist() for condition in conditions}
+        told = codes(conditions, columns, table.num_rows)
+        found[split] = replace(_images(table, said["labels"], "label", "patient"), codes=told)
+    return found
 
 
-def real_splits(dataset: str) -> RealImages:
-    return RealImages(**real_images(dataset, "train", "holdout", "test"))
+def real_splits(dataset: str, conditions: Sequence[Condition] = ()) -> RealImages:
+    return RealImages(**real_images(dataset, "train", "holdout", "test", conditions=conditions))
 
 
 def synthetic_images(dataset: str) -> Images:

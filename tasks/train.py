@@ -33,12 +33,13 @@ def run(dataset: str) -> None:
     section = load().dataset(dataset).train
     said = manifest(ingest_folder(dataset))
     _refuse_empty(dataset, said)
-    members = real_images(dataset, "train")["train"]
-    generator = weights.build(dataset, section.options(), said)
+    generator = weights.build(dataset, section, said)
+    members = real_images(dataset, "train", conditions=generator.conditions)["train"]
     params = generator.config.model_dump(mode="json")
     canaries = canary.draw(section.canaries.n, section.canaries.seed, generator.shape)
     planted = canaries.record(section.canaries.seed) if len(canaries) else None
-    scratch = Scratch("train", dataset, params=params, members=said["digest"], canaries=planted)
+    told = {name: condition.bins for name, condition in section.conditions.items()}
+    scratch = Scratch("train", dataset, params=params, conditions=told, members=said["digest"], canaries=planted)
     state = _load_checkpoint(scratch.folder)
     tracked = TrainingRun(
         dataset,
@@ -54,7 +55,7 @@ def run(dataset: str) -> None:
     write_json(scratch.folder / "mlflow.json", {"run_id": tracked.run_id})
     recent: list[float] = state["losses"] if state else []
     start = state["fit"]["step"] if state else 0
-    with ticking("train", "training", generator.config.steps, "step", done=start) as ticker:
+    with ticking("train", "training", generator.total_steps, "step", done=start) as ticker:
 
         def step(number: int, metrics: dict[str, float]) -> None:
             recent.append(metrics["loss"])
@@ -67,13 +68,12 @@ def run(dataset: str) -> None:
             _save_checkpoint(scratch.folder, {"fit": fit, "losses": list(recent)})
 
         try:
-            pixels, labels = canary.with_planted(members.pixels, members.labels, canaries)
-            generator.fit(pixels, labels, state["fit"] if state else None, checkpoint, step)
+            generator.fit(canary.with_planted(members, canaries, generator.shape), state["fit"] if state else None, checkpoint, step)
         except FloatingPointError as error:
             tracked.fail()
             raise SynthmillError(str(error)) from None
     out = scratch.folder / "model"
-    model = weights.save(generator, out, said["digest"], said["labels"], float(np.mean(recent)), canaries=planted)
+    model = weights.save(generator, out, said["digest"], float(np.mean(recent)), canaries=planted, privacy=generator.account)
     grid = scratch.folder / "grid.png"
     write_bytes(grid, _grid(generator))
     tracked.picture(grid)
@@ -98,7 +98,7 @@ def _grid(generator) -> bytes:
     """A PNG of GRID x GRID samples, the classes in columns."""
     n = GRID * GRID
     labels = np.arange(n, dtype=np.int64) % generator.shape.classes
-    images = generator.sample(np.arange(n), labels, Sample(n=n))
+    images = generator.sample(np.arange(n), generator.shape.told(labels), Sample(n=n))
     height, width, channels = images.shape[1:]
     return encode_png(images.reshape(GRID, GRID, height, width, channels).swapaxes(1, 2).reshape(GRID * height, GRID * width, channels))
 

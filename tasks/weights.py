@@ -5,31 +5,32 @@ from pathlib import Path
 import models.generators
 from models.determinism import pick_device
 from models.generators import Generator, Shape
+from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_json, write_json
 from schema.errors import IntegrityError, SynthmillError
-from schema.params import validate
+from schema.params import Training, validate
 from schema.plugins import named
 from schema.privacy import PrivacyAccount
 from schema.settings import device
 
 
-def build(dataset: str, section: dict, manifest: dict) -> Generator:
+def build(dataset: str, section: Training, manifest: dict) -> Generator:
     """An untrained generator for what an ingest manifest describes, on the device of the environment."""
-    plugin = named(models.generators, section["kind"], f"datasets.{dataset}.train")
-    config = validate(plugin.Config, section, f"datasets.{dataset}.train")
-    shape = Shape(**manifest["image"], classes=len(manifest["labels"]))
+    plugin = named(models.generators, section.kind, f"datasets.{dataset}.train")
+    config = validate(plugin.Config, section.options(), f"datasets.{dataset}.train")
+    told = section.conditions_of(manifest.get("attributes", {}))
+    shape = Shape(**manifest["image"], classes=len(manifest["labels"]), conditions=[len(one.values) for one in told])
     try:
         place = pick_device(device())
     except (ValueError, RuntimeError) as error:
         raise SynthmillError(f"SYNTHMILL_DEVICE={device()!r} cannot be used: {error}") from None
-    return plugin(config, shape, place)
+    return plugin(config, shape, place, manifest["labels"], told)
 
 
 def save(
     generator: Generator,
     folder: Path,
     dataset_digest: str,
-    labels: list[str],
     loss: float,
     canaries: dict | None = None,
     privacy: PrivacyAccount | None = None,
@@ -49,7 +50,8 @@ def save(
         ),
         "params": generator.config.model_dump(mode="json"),
         "shape": vars(generator.shape),
-        "labels": labels,
+        "labels": generator.labels,
+        "conditions": [condition.model_dump(mode="json") for condition in generator.conditions],
         "dataset_digest": dataset_digest,
         "loss": loss,
         **training,
@@ -65,7 +67,8 @@ def open_model(folder: Path) -> tuple[Generator, dict]:
 
     said = read_model(folder)
     plugin = named(models.generators, said["kind"], str(folder / "model.json"))
-    generator = plugin(plugin.Config(**said["params"]), Shape(**said["shape"]), pick_device(device()))
+    told = [Condition(**condition) for condition in said["conditions"]]
+    generator = plugin(plugin.Config(**said["params"]), Shape(**said["shape"]), pick_device(device()), said["labels"], told)
     generator.adopt({name: getattr(diffusers, kind).from_pretrained(folder / name) for name, kind in plugin.parts.items()})
     return generator, said
 

@@ -3,13 +3,16 @@
 Importing a generator must not import torch: reading params.yaml needs the `Config` of each. Torch is imported where it is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from schema.conditions import WITHHELD, Condition
+from schema.images import Images
 from schema.params import Sample, Section
+from schema.privacy import PrivacyAccount
 
 if TYPE_CHECKING:
     import torch
@@ -17,31 +20,73 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is drawn: `height` x `width` pixels of `channels`, of one of `classes`."""
+    """What is drawn: `height` x `width` pixels of `channels`, of one of `classes`, told by further `conditions`, each of so many words."""
 
     height: int
     width: int
     channels: int
     classes: int
+    conditions: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "conditions", tuple(self.conditions))
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """How many words each column of conditions has, the class first."""
+        return (self.classes, *self.conditions)
+
+    def told(self, labels: np.ndarray) -> np.ndarray:
+        """Conditions that say the class and nothing else: int64, N x (1 + K)."""
+        return np.pad(np.asarray(labels, dtype=np.int64)[:, None], ((0, 0), (0, len(self.conditions))), constant_values=WITHHELD)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on: `pixels` uint8, N x H x W x C; `conditions` int64, N x (1 + K); `patients` int64, N, whose each image is."""
+
+    pixels: np.ndarray
+    conditions: np.ndarray
+    patients: np.ndarray
+
+    @classmethod
+    def of(cls, images: Images) -> "Material":
+        return cls(images.pixels, images.conditions, images.patient_index)
 
 
 class Generator:
-    """A trainable model of images. Pixels are uint8, N x H x W x C; labels int64, N."""
+    """A trainable model of images. Pixels are uint8, N x H x W x C.
+
+    Conditions are int64, N x (1 + K): the class, then the code of each condition (`schema.conditions`); -1 is what is not said.
+    """
 
     kind: ClassVar[str]
     Config: ClassVar[type[Section]]
     parts: ClassVar[dict[str, str]]
     """The diffusers classes that it is saved as: folder name -> class name. Plain diffusers can load each."""
 
-    def __init__(self, config: Any, shape: Shape, device: "torch.device") -> None:
+    account: PrivacyAccount | None = None
+    """What a differentially private `fit` spent."""
+
+    def __init__(
+        self, config: Any, shape: Shape, device: "torch.device", labels: Sequence[str] = (), conditions: Sequence[Condition] = ()
+    ) -> None:
+        """`labels` names the classes and `conditions` what else is said, for a generator that is told by words."""
         self.config = config
         self.shape = shape
         self.device = device
+        self.labels = list(labels)
+        self.conditions = list(conditions)
 
     @classmethod
-    def objections(cls, config: Any, height: int, width: int, plan: Sample) -> str | None:
-        """Why this config cannot train images of this size or sample by this plan, where that can be known; None where it can."""
+    def objections(cls, config: Any, shape: Shape, plan: Sample) -> str | None:
+        """Why this config cannot train on such images or sample by this plan, where that can be known; None where it can."""
         return None
+
+    @property
+    def total_steps(self) -> int:
+        """The number that `step` is called with last."""
+        return self.config.steps
 
     def components(self) -> dict[str, Any]:
         """The diffusers objects to save, by the names in `parts`, with the weights to sample from (EMA)."""
@@ -51,37 +96,44 @@ class Generator:
         """Takes what `components` gave back: the generator is ready to sample."""
         raise NotImplementedError
 
+    def start(self, components: dict[str, Any]) -> None:
+        """Makes the next `fit` begin from these weights (what `components` of another generator of this kind gave), not from random ones.
+
+        Raises ValueError where they do not fit, saying how.
+        """
+        raise NotImplementedError
+
     def fit(
         self,
-        images: np.ndarray,
-        labels: np.ndarray,
+        material: Material,
         resume: dict[str, Any] | None,
         checkpoint: Callable[[dict[str, Any]], None],
         step: Callable[[int, dict[str, float]], None],
     ) -> None:
-        """Trains to the end of `config.steps`, from `resume` (a state that `checkpoint` was given) or from the start.
+        """Trains to the end of `total_steps`, from `resume` (a state that `checkpoint` was given) or from the start.
 
         A run that was stopped and resumed ends in the same weights, bit for bit, as one that was not (on one machine).
-        `step(n, metrics)` is called after each step. Raises FloatingPointError when the loss is not finite.
+        `step(n, metrics)` is called for each step, in order. Raises FloatingPointError when the loss is not finite: what `checkpoint` was
+        given last is good.
         """
         raise NotImplementedError
 
-    def sample(self, seeds: np.ndarray, labels: np.ndarray, plan: Sample) -> np.ndarray:
+    def sample(self, seeds: np.ndarray, conditions: np.ndarray, plan: Sample) -> np.ndarray:
         """One batch of images: uint8, N x H x W x C. Image k is drawn from `seeds[k]` alone."""
         raise NotImplementedError
 
-    def losses(self, images: np.ndarray, labels: np.ndarray, timesteps: list[int], seed: int) -> np.ndarray:
+    def losses(self, images: np.ndarray, conditions: np.ndarray, timesteps: list[int], seed: int) -> np.ndarray:
         """The training loss of each image at each timestep: float64, N x len(timesteps). For membership attacks."""
         raise NotImplementedError
 
-    def proximal_errors(self, images: np.ndarray, labels: np.ndarray, timesteps: list[int]) -> np.ndarray:
+    def proximal_errors(self, images: np.ndarray, conditions: np.ndarray, timesteps: list[int]) -> np.ndarray:
         """How far the noise that the model sees in an image moves when that very noise is added to it: float64,
         N x len(timesteps), the l4 norm per pixel. Nothing is drawn. Kong et al. 2024, arXiv:2305.18355, eq. 9 (PIA).
 
         For membership attacks by someone who holds the weights."""
         raise NotImplementedError
 
-    def reconstruct(self, images: np.ndarray, labels: np.ndarray, timestep: int, steps: int, seed: int) -> np.ndarray:
+    def reconstruct(self, images: np.ndarray, conditions: np.ndarray, timestep: int, steps: int, seed: int) -> np.ndarray:
         """The images noised to `timestep` and denoised by the model in `steps` evaluations: uint8, N x H x W x C.
 
         For membership attacks by someone who may only ask the model to finish an image."""

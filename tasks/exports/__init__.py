@@ -5,20 +5,23 @@ class Plugin(Export):
     def write(self, release, folder): ...
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+
+from schema.conditions import Condition
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What is to be released: `shards`, Parquet files of `schema.record.synthetic_schema(classes)` whose bytes were checked;
+    """What is to be released: `shards`, Parquet files of `schema.record.synthetic_schema(classes, conditions)` whose bytes were checked;
     together they hold `rows` records."""
 
     dataset: str
     classes: list[str]
     shards: list[Path]
     rows: int
+    conditions: list[Condition] = field(default_factory=list)
 
 
 class Export:

@@ -22,7 +22,7 @@ class Plugin(Export):
 
     def write(self, release: Draft, folder: Path) -> None:
         """Raises IntegrityError for a shard of another layout."""
-        schema = synthetic_schema(release.classes)
+        schema = synthetic_schema(release.classes, release.conditions)
         sizes = file_sizes(release.rows, sum(path.stat().st_size for path in release.shards))
         groups = regroup(batches(release.shards, schema), [rows for size in sizes for rows in group_sizes(size)])
         (folder / "data").mkdir(parents=True, exist_ok=True)

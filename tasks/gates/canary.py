@@ -82,7 +82,7 @@ class Plugin(Gate):
             for canaries in families:
                 losses = np.zeros((len(canaries), len(timesteps)))
                 for draw in range(self.config.draws):
-                    losses += generator.losses(canaries.pixels, canaries.labels, timesteps, self.config.seed + draw)
+                    losses += generator.losses(canaries.pixels, generator.shape.told(canaries.labels), timesteps, self.config.seed + draw)
                     ticker.update()
                 spread = losses.std(axis=0)
                 scores.append(-((losses - losses.mean(axis=0)) / np.where(spread > 0, spread, 1)).mean(axis=1))

@@ -38,7 +38,7 @@ class Plugin(AttackGate):
         pixels, edges = [], []
         with ticking("gate mia-query", "reconstructions", len(self.config.timesteps), "timestep") as ticker:
             for timestep in self.config.timesteps:
-                again = generator.reconstruct(images.pixels, images.labels, timestep, self.config.steps, self.config.seed)
+                again = generator.reconstruct(images.pixels, images.conditions, timestep, self.config.steps, self.config.seed)
                 difference = again.astype(np.float32) - images.pixels
                 pixels.append(np.square(difference).mean(axis=(1, 2, 3)))
                 edges.append(sum(np.square(np.diff(difference, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)))

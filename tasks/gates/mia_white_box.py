@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from models.generators import Material
 from models.membership import halves, lira, standardised
 from models.stats import group_index
 from schema.errors import IntegrityError, UsageError
@@ -49,7 +50,7 @@ class Plugin(AttackGate):
         config = self.config
         generator, _ = open_model(self.model)
         losses = self._losses(generator, candidates, "the model's losses")
-        proximal = generator.proximal_errors(candidates.images.pixels, candidates.images.labels, config.proximal_timesteps)
+        proximal = generator.proximal_errors(candidates.images.pixels, candidates.images.conditions, config.proximal_timesteps)
         overall = standardised(losses).mean(axis=1)
         found = {"loss": -overall, "PIA": -standardised(proximal).mean(axis=1)}
         if config.reference:
@@ -70,7 +71,8 @@ class Plugin(AttackGate):
         columns = []
         with ticking("gate mia-white-box", what, len(self.config.timesteps), "timestep") as ticker:
             for timestep in self.config.timesteps:
-                columns.append(generator.losses(candidates.images.pixels, candidates.images.labels, [timestep], self.config.seed)[:, 0])
+                losses = generator.losses(candidates.images.pixels, candidates.images.conditions, [timestep], self.config.seed)
+                columns.append(losses[:, 0])
                 ticker.update()
         return np.stack(columns, axis=1)
 
@@ -99,8 +101,11 @@ class Plugin(AttackGate):
         losses = []
         for number, inside in enumerate(included):
             changed = {"steps": steps, "seed": attacked.config.seed + 1 + number}
-            shadow = type(attacked)(attacked.config.model_copy(update=changed), attacked.shape, attacked.device)
+            shadow = type(attacked)(
+                attacked.config.model_copy(update=changed), attacked.shape, attacked.device, attacked.labels, attacked.conditions
+            )
+            material = Material.of(images.take(np.flatnonzero(inside)))
             with ticking("gate mia-white-box", f"shadow model {number + 1} of {config.shadows}", steps, "step") as ticker:
-                shadow.fit(images.pixels[inside], images.labels[inside], None, lambda _: None, lambda *_, tick=ticker: tick.update())
+                shadow.fit(material, None, lambda _: None, lambda *_, tick=ticker: tick.update())
             losses.append(self._losses(shadow, candidates, f"losses under shadow model {number + 1}"))
         return np.stack(losses), included

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 import tasks.gates
-from models.generators import Shape
+from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from schema.images import Images, RealImages
 from schema.plugins import find
@@ -69,8 +69,8 @@ def model(tmp_path_factory, real):
     """A model that has seen next to nothing of the members, and so cannot give them away."""
     folder = tmp_path_factory.mktemp("model")
     generator = Plugin(Config(channels=[8, 16], steps=4, batch_size=8, timesteps=50), Shape(16, 16, 1, 2), torch.device("cpu"))
-    generator.fit(real.train.pixels, real.train.labels, None, lambda _: None, lambda *_: None)
-    weights.save(generator, folder, "digest", real.train.classes, 0.1)
+    generator.fit(Material.of(real.train), None, lambda _: None, lambda *_: None)
+    weights.save(generator, folder, "digest", 0.1)
     return folder
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 import models.generators
-from models.generators import Shape
+from models.generators import Material, Shape
 from schema.params import Sample
 from schema.plugins import find
 from tasks import weights
@@ -31,10 +31,11 @@ def make(kind: str, shape: Shape = SHAPES[0]):
     return plugin(plugin.Config(**TINY[kind]), shape, torch.device("cpu"))
 
 
-def images_of(shape: Shape, n: int = 12):
+def material_of(shape: Shape, n: int = 12) -> Material:
+    """`n` images of n / 2 patients."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (n, shape.height, shape.width, shape.channels), dtype=np.uint8)
-    return pixels, np.arange(n, dtype=np.int64) % shape.classes
+    return Material(pixels, np.stack([np.arange(n) % words for words in shape.words], axis=1), np.arange(n) // 2)
 
 
 def fitted(kind: str, shape: Shape = SHAPES[0], resume=None, stop_after: int | None = None):
@@ -46,7 +47,7 @@ def fitted(kind: str, shape: Shape = SHAPES[0], resume=None, stop_after: int | N
             raise Stopped
 
     try:
-        generator.fit(*images_of(shape), resume, lambda state: kept.append(torch_copy(state)), step)
+        generator.fit(material_of(shape), resume, lambda state: kept.append(torch_copy(state)), step)
     except Stopped:
         return generator, kept[-1]
     return generator, None
@@ -99,7 +100,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_it_draws_images_of_its_shape(kind, shape):
-    images = fitted(kind, shape)[0].sample(np.arange(4), np.zeros(4, dtype=np.int64), PLAN)
+    images = fitted(kind, shape)[0].sample(np.arange(4), shape.told(np.zeros(4)), PLAN)
     assert images.dtype == np.uint8
     assert images.shape == (4, shape.height, shape.width, shape.channels)
 
@@ -107,7 +108,7 @@ def test_it_draws_images_of_its_shape(kind, shape):
 @pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
 def test_an_image_depends_on_its_own_seed_and_on_no_neighbour(trained, sampler):
     plan = PLAN.model_copy(update={"sampler": sampler, "eta": 0.5})
-    labels = np.array([0, 1, 0, 1])
+    labels = trained.shape.told([0, 1, 0, 1])
     one = trained.sample(np.array([7, 8, 9, 10]), labels, plan)
     two = trained.sample(np.array([11, 8, 12, 13]), labels, plan)
     assert np.array_equal(one[1], two[1])
@@ -116,7 +117,8 @@ def test_an_image_depends_on_its_own_seed_and_on_no_neighbour(trained, sampler):
 
 
 def test_losses_are_a_number_for_each_image_and_timestep(trained):
-    images, labels = images_of(trained.shape, 5)
+    material = material_of(trained.shape, 5)
+    images, labels = material.pixels, material.conditions
     losses = trained.losses(images, labels, [1, 25, 49], seed=0)
     assert losses.shape == (5, 3)
     assert np.isfinite(losses).all()
@@ -125,7 +127,8 @@ def test_losses_are_a_number_for_each_image_and_timestep(trained):
 
 
 def test_proximal_errors_need_no_seed_and_no_neighbour(trained):
-    images, labels = images_of(trained.shape, 5)
+    material = material_of(trained.shape, 5)
+    images, labels = material.pixels, material.conditions
     errors = trained.proximal_errors(images, labels, [10, 30])
     assert errors.shape == (5, 2)
     assert (errors > 0).all()
@@ -133,7 +136,8 @@ def test_proximal_errors_need_no_seed_and_no_neighbour(trained):
 
 
 def test_an_image_is_given_back_the_worse_the_more_noise_it_was_put_under(trained):
-    images, labels = images_of(trained.shape, 6)
+    material = material_of(trained.shape, 6)
+    images, labels = material.pixels, material.conditions
     far = []
     for timestep in (1, trained.config.timesteps - 1):
         again = trained.reconstruct(images, labels, timestep, 3, seed=0)
@@ -146,9 +150,9 @@ def test_an_image_is_given_back_the_worse_the_more_noise_it_was_put_under(traine
 def test_it_comes_back_from_the_disk_and_plain_diffusers_can_load_it(trained, tmp_path):
     import diffusers
 
-    weights.save(trained, tmp_path, "digest", ["a", "b"], 0.1)
+    weights.save(trained, tmp_path, "digest", 0.1)
     again, _ = weights.open_model(tmp_path)
-    seeds, labels = np.arange(4), np.zeros(4, dtype=np.int64)
+    seeds, labels = np.arange(4), trained.shape.told(np.zeros(4))
     assert np.array_equal(again.sample(seeds, labels, PLAN), trained.sample(seeds, labels, PLAN))
     for name, kind in trained.parts.items():
         assert getattr(diffusers, kind).from_pretrained(tmp_path / name) is not None
@@ -158,7 +162,7 @@ def test_it_comes_back_from_the_disk_and_plain_diffusers_can_load_it(trained, tm
 def test_weights_with_a_flipped_byte_are_refused(trained, tmp_path):
     from schema.errors import IntegrityError
 
-    weights.save(trained, tmp_path, "digest", ["a", "b"], 0.1)
+    weights.save(trained, tmp_path, "digest", 0.1)
     file = next(tmp_path.rglob("*.safetensors"))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
@@ -172,4 +176,4 @@ def test_a_loss_that_is_not_finite_stops_the_training(kind):
     plugin = find(models.generators)[kind]
     generator = plugin(plugin.Config(**{**TINY[kind], "lr": 1e30, "warmup": 0, "steps": 40}), SHAPES[0], torch.device("cpu"))
     with pytest.raises(FloatingPointError, match=r"lower train\.lr"):
-        generator.fit(*images_of(SHAPES[0]), None, lambda _: None, lambda *_: None)
+        generator.fit(material_of(SHAPES[0]), None, lambda _: None, lambda *_: None)

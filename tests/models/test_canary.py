@@ -7,6 +7,7 @@ import pytest
 
 from models import canary
 from models.generators import Shape
+from schema.images import Images
 
 SHAPE = Shape(16, 12, 3, 4)
 bound = cache(canary.epsilon_bound)
@@ -80,11 +81,17 @@ def test_canaries_come_from_the_seed_and_the_shape_alone():
 
 
 def test_those_that_the_coins_chose_are_trained_on_after_the_members():
-    members, labels = np.zeros((5, 16, 12, 3), dtype=np.uint8), np.zeros(5, dtype=np.int64)
+    ids = list("vwxyz")
+    members = Images(
+        np.zeros((5, 16, 12, 3), np.uint8), np.zeros(5, np.int64), ids, list("aabbc"), list("klmn"), np.zeros((5, 1), np.int64)
+    )
     canaries = canary.draw(20, 0, SHAPE)
-    pixels, shown = canary.with_planted(members, labels, canaries)
-    assert len(pixels) == len(shown) == 5 + canaries.included.sum()
-    assert np.array_equal(pixels[:5], members)
-    assert np.array_equal(pixels[5:], canaries.pixels[canaries.included])
-    assert np.array_equal(shown[5:], canaries.labels[canaries.included])
-    assert shown.dtype == np.int64
+    shown = canary.with_planted(members, canaries, Shape(16, 12, 3, 4, (2,)))
+    planted = int(canaries.included.sum())
+    assert np.array_equal(shown.pixels[:5], members.pixels)
+    assert np.array_equal(shown.pixels[5:], canaries.pixels[canaries.included])
+    assert np.array_equal(shown.conditions[5:, 0], canaries.labels[canaries.included])
+    assert (shown.conditions[:5] == 0).all()
+    assert (shown.conditions[5:, 1] == -1).all()
+    assert shown.conditions.dtype == np.int64
+    assert shown.patients.tolist() == [0, 0, 1, 1, 2, *range(3, 3 + planted)]

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from models.generators import Shape
+from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from schema.digest import read_json, write_json
 from tasks import sample, weights
@@ -37,8 +37,9 @@ def workspace(tmp_path, monkeypatch):
         },
     )
     generator = Plugin(Config(channels=[8, 16], steps=1, batch_size=4, timesteps=50), Shape(16, 16, 1, 2), torch.device("cpu"))
-    generator.fit(np.zeros((8, 16, 16, 1), np.uint8), np.arange(8) % 2, None, lambda _: None, lambda *_: None)
-    weights.save(generator, tmp_path / "data/models/tiny", "digest", ["a", "b"], 0.1)
+    material = Material(np.zeros((8, 16, 16, 1), np.uint8), np.arange(8)[:, None] % 2, np.arange(8))
+    generator.fit(material, None, lambda _: None, lambda *_: None)
+    weights.save(generator, tmp_path / "data/models/tiny", "digest", 0.1)
     monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
     return tmp_path
 

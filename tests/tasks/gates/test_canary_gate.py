@@ -87,8 +87,8 @@ def trained(folder, n: int, steps: int):
     canaries = canary.draw(n, 0, SHAPE)
     config = Training(channels=[8, 16], steps=steps, batch_size=16, timesteps=50, warmup=10, ema_decay=0.9, lr=4e-3)
     generator = Ddpm(config, SHAPE, torch.device("cpu"))
-    generator.fit(*canary.with_planted(images.pixels, images.labels, canaries), None, lambda _: None, lambda *_: None)
-    weights.save(generator, folder, "digest", ["a", "b"], 0.1, canaries=canaries.record(0) if n else None)
+    generator.fit(canary.with_planted(images, canaries, SHAPE), None, lambda _: None, lambda *_: None)
+    weights.save(generator, folder, "digest", 0.1, canaries=canaries.record(0) if n else None)
     return RealImages(train=images, holdout=images, test=images)
 
 

@@ -1,6 +1,7 @@
 """A claim of differential privacy stands only on the run that gives it; anything else is refused, and none claimed is said."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ class Trained:
     kind = "ddpm"
     config = Training(steps=STEPS, batch_size=BATCH, class_balance=False)
     shape = Shape(16, 16, 1, 2)
+    labels: ClassVar = ["a", "b"]
+    conditions: ClassVar = []
 
     def components(self):
         return {}
@@ -63,7 +66,7 @@ def claim(accountant: str = "prv", **changes) -> PrivacyAccount:
 
 
 def measured(folder, real, account: PrivacyAccount | None, threshold: float = 8.0, unit: str = "image", canaries: dict | None = None):
-    weights.save(Trained(), folder, "digest", ["a", "b"], 0.1, canaries=canaries, privacy=account)
+    weights.save(Trained(), folder, "digest", 0.1, canaries=canaries, privacy=account)
     gate = Plugin(Config(threshold=threshold, unit=unit), folder)
     finding = gate.measure(real, real.train)
     return finding, gate.status(finding)

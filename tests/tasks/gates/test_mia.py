@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.generators import Shape
+from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from models.membership import Ranked
 from schema.errors import IntegrityError
@@ -30,8 +30,8 @@ def trained(folder, images, steps: int):
         Shape(8, 8, 1, 2),
         torch.device("cpu"),
     )
-    generator.fit(images.pixels, images.labels, None, lambda _: None, lambda *_: None)
-    weights.save(generator, folder, "digest", images.classes, 0.1)
+    generator.fit(Material.of(images), None, lambda _: None, lambda *_: None)
+    weights.save(generator, folder, "digest", 0.1)
     return folder
 
 
@@ -86,5 +86,5 @@ def test_noise_is_the_same_for_all_whatever_their_order(overfitted):
     """Losses of equal images differ by their noise alone: the mean over many is the same for members and others."""
     generator, _ = weights.open_model(overfitted)
     same = np.repeat(REAL.test.pixels[:1], 400, axis=0)
-    losses = generator.losses(same, np.zeros(400, dtype=np.int64), [20], seed=0)[:, 0]
+    losses = generator.losses(same, np.zeros((400, 1), dtype=np.int64), [20], seed=0)[:, 0]
     assert Ranked(losses[:200], losses[200:]).auc() == pytest.approx(0.5, abs=0.09)
