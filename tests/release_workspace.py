@@ -11,14 +11,17 @@ import pyarrow.parquet as pq
 import yaml
 
 from schema import params
+from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_json, sha256_pixels, sha256_set, write_json
 from schema.record import REAL, SPLITS, encode_png, synthetic_schema
+from schema.release import record_digest
 from schema.verdict import Null, Subject, Verdict
 from tasks.configs import gate_config, generator_config
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "pneumonia"
 CLASSES = ["normal", "pneumonia"]
+VIEW = Condition(attribute="view", values=["PA", "AP"])
 
 PARAMS = {
     "build": [NAME],
@@ -37,9 +40,10 @@ PARAMS = {
                 "source": {"kind": "medmnist", "file": "/home/somebody/patients.npz", "classes": {0: "normal", 1: "pneumonia"}},
                 "image": {"height": 16, "width": 16, "channels": 1},
                 "labels": CLASSES,
+                "attributes": {"view": {"kind": "class", "values": ["PA", "AP"]}},
                 "split": {"salt": "a-secret-salt"},
             },
-            "train": {"kind": "ddpm", "steps": 10, "seed": 3},
+            "train": {"kind": "ddpm", "steps": 10, "seed": 3, "conditions": {"view": {}}},
             "sample": {"n": 12, "base_seed": 500, "batch_size": 4, "shard_size": 8},
             "gates": {"mia-white-box": {"threshold": 0.05}, "fid": {"required": False, "threshold": 20.0}},
         }
@@ -212,21 +216,23 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
     for number, seed in enumerate(seeds):
         image, label, identity = pixels(seed), number % 2, f"{NAME}-{number:07d}"
         png = {"bytes": encode_png(image), "path": f"{identity}.png"}
-        row = {"id": identity, "image": png, "label": label, "label_name": CLASSES[label], "seed": 500 + number}
+        view = VIEW.values[number // 2 % 2]
+        row = {"id": identity, "image": png, "label": label, "label_name": CLASSES[label], "view": view, "seed": 500 + number}
         rows.append({**row, "sha256": sha256_pixels(image)})
     shards = []
     for start in range(0, len(rows), shard_size):
         name = f"shard-{start // shard_size:05d}.parquet"
         part = rows[start : start + shard_size]
-        pq.write_table(pa.Table.from_pylist(part, schema=synthetic_schema(CLASSES)), folder / name)
+        pq.write_table(pa.Table.from_pylist(part, schema=synthetic_schema(CLASSES, [VIEW])), folder / name)
         shards.append({"file": name, "rows": len(part), "sha256": sha256_file(folder / name)})
     write_json(
         folder / "manifest.json",
         {
             "dataset": NAME,
-            "digest": sha256_set(sha256_json([row["id"], row["label_name"], row["sha256"]]) for row in rows),
+            "digest": sha256_set(record_digest(row, row["sha256"]) for row in rows),
             "n": len(rows),
             "labels": {name: sum(row["label_name"] == name for row in rows) for name in CLASSES},
+            "conditions": [VIEW.model_dump(mode="json")],
             "model": "d" * 64,
             "params": drawn,
             "image": {"height": 16, "width": 16, "channels": 1},

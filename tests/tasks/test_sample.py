@@ -7,14 +7,18 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
 
 from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
+from schema.conditions import Condition
 from schema.digest import read_json, write_json
+from schema.params import Sample
 from tasks import sample, weights
+from tasks.shards import write_table
 from tests.conftest import CHECKOUT
 
 PLAN = {"n": 40, "batch_size": 8, "shard_size": 8, "steps": 4, "base_seed": 5}
@@ -129,3 +133,48 @@ def test_labels_keep_the_shares_and_depend_on_the_number_alone(first, last):
     labels = sample.labels_of(first, last, np.array([3.0, 1.0, 0.0]))
     assert np.array_equal(labels, sample.labels_of(0, 2000, np.array([3.0, 1.0, 0.0]))[first:last])
     assert np.bincount(labels, minlength=3) == pytest.approx([750, 250, 0], abs=4)
+
+
+AGE = Condition(attribute="age", edges=[50], values=["0 to 50", "50 to 100"])
+MASS = Condition(attribute="findings", label="Mass", values=["no", "yes"])
+
+
+def test_what_is_said_of_an_image_has_the_shares_of_its_class_and_depends_on_its_number_alone():
+    plan = Sample(n=4000, base_seed=9)
+    shares = sample.Shares(np.array([1.0, 1.0]), [np.array([[3.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 4.0]])])
+    told = shares.conditions(0, 4000, plan, [False, False])
+    assert np.array_equal(told[700:1300], shares.conditions(700, 1300, plan, [False, False]))
+    first, second = told[told[:, 0] == 0], told[told[:, 0] == 1]
+    assert first[:, 1].mean() == pytest.approx(0.25, abs=0.04)
+    assert (second[:, 1] == 1).all()
+    assert second[:, 2].mean() == pytest.approx(0.8, abs=0.04)
+    # Apart from one another: no pair of words is taken from a patient.
+    assert abs(np.corrcoef(first[:, 1], first[:, 2])[0, 1]) < 0.06
+    assert (shares.conditions(0, 9, plan, [True, False])[:, 1] == -1).all()
+
+
+def test_shares_come_from_the_members_by_class_and_are_equal_where_that_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
+    rows = [{"label": label, "age": age, "findings": found} for label, age, found in (("a", 20, []), ("a", 60, ["Mass"]), ("a", 70, []))]
+    rows += [{"label": "b", "age": None, "findings": None}]
+    path = tmp_path / "data/ingest/tiny/train-00000.parquet"
+    digest = write_table(path, pa.Table.from_pylist(rows))
+    entry = {"file": path.name, "split": "train", "rows": 4, "sha256": digest}
+    said = {"labels": ["a", "b"], "splits": {"train": {"labels": {"a": 3, "b": 1}}}, "shards": [entry]}
+    shares = sample.shares_of("tiny", Sample(n=1), said, [AGE, MASS])
+    assert shares.classes.tolist() == [3, 1]
+    # Of class b nothing is known: the shares of all stand in.
+    assert [words.tolist() for words in shares.words] == [[[1, 2], [1, 2]], [[2, 1], [2, 1]]]
+    equal = sample.shares_of("tiny", Sample(n=1, prevalence="uniform"), said, [AGE, MASS])
+    assert [part.tolist() for part in (equal.classes, *equal.words)] == [[1, 1], [[1, 1], [1, 1]], [[1, 1], [1, 1]]]
+
+
+def test_rows_hold_the_words_that_were_said_and_no_column_of_what_was_left_out():
+    told = np.array([[1, 0, 1], [0, 1, 0]])
+    pixels = np.zeros((2, 8, 8, 1), np.uint8)
+    table = sample.to_table("d", 0, pixels, told, ["a", "b"], Sample(n=2), [AGE, MASS])
+    assert table.select(["label_name", "age", "findings"]).to_pylist() == [
+        {"label_name": "b", "age": "0 to 50", "findings": ["Mass"]},
+        {"label_name": "a", "age": "50 to 100", "findings": []},
+    ]
+    assert "age" not in sample.to_table("d", 0, pixels, told, ["a", "b"], Sample(n=2, leave_out=["age"]), [AGE, MASS]).column_names
