@@ -141,7 +141,7 @@ def write_side(folder: Path, side: str, count: int, size: int) -> None:
     for first in range(0, count, plan.shard_size):
         pixels, labels = phantoms(side, first, min(first + plan.shard_size, count), size)
         shards.append(folder / f"{side}-shards" / f"{first:07d}.parquet")
-        keep(shards[-1], to_table(side, first, pixels, labels, LABELS, plan), "bench")
+        keep(shards[-1], to_table(side, first, pixels, labels[:, None], LABELS, plan, []), "bench")
         for number, image in enumerate(pixels, start=first):
             (folder / f"{side}-png" / f"{number:07d}.png").write_bytes(encode_png(image))
     Parquet().write(Draft(side, LABELS, shards, count), folder / side)

@@ -150,7 +150,7 @@ def test_an_account_edited_afterwards_is_another_model(tmp_path, real):
 
 
 def test_batches_balanced_by_class_are_no_poisson_sampling(real, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trained, "config", Training(steps=STEPS, batch_size=BATCH))
+    monkeypatch.setattr(Trained, "config", Training(steps=STEPS, batch_size=BATCH, class_balance=True))
     found, status = measured(tmp_path, real, claim())
     assert status is Status.FAIL
     assert "balanced by class" in found.reason
