@@ -1,4 +1,4 @@
-"""What a differentially private training says of itself in model.json, under `privacy`."""
+"""What is asked of a differentially private training, and what it says of itself in model.json under `privacy`."""
 
 import math
 from typing import Any, Literal
@@ -11,10 +11,18 @@ class Privacy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     mechanism: Literal["dp-sgd"]
-    epsilon: float = Field(gt=0, le=100, description="the budget")
-    delta: float = Field(gt=0, lt=1)
-    max_grad_norm: float = Field(gt=0)
-    unit: Literal["patient", "image"] = "patient"
+    epsilon: float = Field(gt=0, le=100, allow_inf_nan=False, description="the budget: training stops before it is passed")
+    delta: float = Field(gt=0, lt=1, description="below one over the number of patients or images, by far if it can be")
+    max_grad_norm: float = Field(gt=0, allow_inf_nan=False, description="the norm that the gradient of each unit is clipped to")
+    unit: Literal["patient", "image"] = Field(default="patient", description="whose presence is hidden: a patient's, or an image's")
+    noise_multiplier: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="noise over max_grad_norm; unless given, the least that keeps the budget"
+    )
+    noise_multiplicity: int = Field(default=1, ge=1, le=256, description="noises and timesteps that each image is seen under in a step")
+    images_per_unit: int = Field(default=16, ge=1, description="images of a patient that a step takes at most")
+    accountant: Literal["rdp", "prv"] = Field(default="prv", description="prv is the tighter one")
+    physical_batch: int = Field(default=64, ge=1, description="gradients of single images held at once: a matter of memory")
+    public_init: bool = Field(default=False, description="your word that what train.init names was trained on public images alone")
 
 
 class PrivacyAccount(BaseModel):
@@ -40,7 +48,7 @@ class PrivacyAccount(BaseModel):
     sampling: Literal["poisson", "shuffled", "fixed-size"] = Field(
         description="poisson: a step takes each unit by a coin of its own, which is what the accountants assume"
     )
-    sample_rate: float = Field(gt=0, le=1, description="chance of a unit to be in a step: train.batch_size over the training images")
+    sample_rate: float = Field(gt=0, le=1, description="chance of a unit to be in a step: train.batch_size over all units")
     schedule: Literal["constant"] = Field(default="constant", description="noise and sampling rate are the same at all steps")
     steps: int = Field(ge=1, description="optimizer steps that ran")
     examples: int = Field(ge=1, description="units in the training set, planted canaries included")

@@ -112,15 +112,22 @@ def contradictions(account: PrivacyAccount, params: dict, members: Images, plant
     found = []
     if account.examples != units:
         found.append(f"it counts {account.examples} {account.unit}s, and training had {units}")
-    for name in ("steps", "noise_multiplier"):
-        if name in params and params[name] != getattr(account, name):
-            found.append(f"it counts {name} {getattr(account, name):g}, and the model was trained with {params[name]:g}")
+    asked = params.get("privacy") or {}
+    noise = asked.get("noise_multiplier")
+    if noise is not None and noise != account.noise_multiplier:
+        found.append(f"it counts noise_multiplier {account.noise_multiplier:g}, and the model was trained with {noise:g}")
     if "steps" not in params:
         found.append("the model does not say its steps")
+    # A budget may end a training before its steps do, never after them.
+    elif account.steps > params["steps"] or (noise is None and account.steps != params["steps"]):
+        found.append(f"it counts steps {account.steps}, and the model was trained with {params['steps']}")
+    for name in ("unit", "max_grad_norm"):
+        if name in asked and asked[name] != getattr(account, name):
+            found.append(f"it says {name} {getattr(account, name)}, and the model was trained with {asked[name]}")
     if params.get("class_balance"):
         found.append("batches were balanced by class, which is no Poisson sampling")
     if "batch_size" not in params:
         found.append("the model does not say its batch size")
-    elif not math.isclose(account.sample_rate, min(1.0, params["batch_size"] / images), rel_tol=1e-9):
-        found.append(f"it counts a sampling rate of {account.sample_rate:.4g}, and the model's is {params['batch_size']} / {images}")
+    elif not math.isclose(account.sample_rate, min(1.0, params["batch_size"] / units), rel_tol=1e-9):
+        found.append(f"it counts a sampling rate of {account.sample_rate:.4g}, and the model's is {params['batch_size']} / {units}")
     return found

@@ -97,6 +97,7 @@ def test_a_claim_that_is_true_and_too_large_fails(tmp_path, real):
     [
         ({"epsilon": 0.5}, "more than the 0.5 claimed"),
         ({"noise_multiplier": 2.9}, "the run gives epsilon"),
+        ({"steps": 101, "epsilon": 1.2}, "trained with 100"),
         ({"noise_multiplier": 0}, "no noise was added"),
         ({"max_grad_norm": None}, "not clipped"),
         ({"max_grad_norm": 0}, "not clipped"),
@@ -106,7 +107,10 @@ def test_a_claim_that_is_true_and_too_large_fails(tmp_path, real):
         ({"examples": 2400}, "it counts 2400 images, and training had 240"),
         ({"sampling": "shuffled"}, "Poisson sampling only"),
         ({"delta": 1 / IMAGES}, "not below 1 / 240"),
-        ({"unit": "patient", "examples": PATIENTS}, "it is for each patient, and gates.dp-claim.unit asks for each image"),
+        (
+            {"unit": "patient", "examples": PATIENTS, "sample_rate": BATCH / PATIENTS, "epsilon": 5.0},
+            "it is for each patient, and gates.dp-claim.unit asks for each image",
+        ),
         ({"adjacency": "replace-one"}, "the run gives epsilon"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -119,13 +123,13 @@ def test_an_account_of_another_run_is_refused(tmp_path, real, changes, words):
 
 
 def test_patients_are_counted_as_patients_and_planted_canaries_with_them(tmp_path, real):
-    account = claim(unit="patient", examples=PATIENTS)
-    assert measured(tmp_path / "a", real, account, unit="patient")[1] is Status.PASS
+    account = claim(unit="patient", examples=PATIENTS, sample_rate=BATCH / PATIENTS, epsilon=20.0)
+    assert measured(tmp_path / "a", real, account, threshold=20.0, unit="patient")[1] is Status.PASS
     planted = {"n": 100, "seed": 0, "included": 48, "digest": "d"}
     found, status = measured(tmp_path / "b", real, account, unit="patient", canaries=planted)
     assert status is Status.FAIL
     assert "it counts 80 patients, and training had 128" in found.reason
-    assert "24 / 288" in found.reason
+    assert "24 / 128" in found.reason
 
 
 def test_where_nothing_is_claimed_it_says_so_and_that_sampling_noise_is_no_such_thing(tmp_path, real):
