@@ -183,7 +183,7 @@ TINY = {"channels": [8, 16], "steps": 6, "batch_size": 6, "checkpoint_every": 3,
 
 def trained(resume=None):
     shape = Shape(16, 16, 1, 2)
-    made = Plugin(Config(**TINY, privacy=privacy(noise_multiplicity=2, delta=1e-2)), shape, torch.device("cpu"))
+    made = Plugin(Config(**TINY, privacy=privacy(noise_multiplicity=2, delta=1e-2, accountant="rdp")), shape, torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 1), dtype=np.uint8)
     kept, said = [], []
     material = Material(pixels, np.arange(24)[:, None] % 2, np.arange(24) // 2)
