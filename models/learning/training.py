@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,9 @@ BURST = 10
 
 
 class TrainingConfig(Section):
+    path: ClassVar[str] = "train"
+    """Where it stands in a dataset's section of params.yaml."""
+
     steps: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0, description="peak learning rate; warm-up is linear and the decay a cosine to zero")
@@ -120,7 +123,7 @@ class Training:
                 what = {"loss": "loss", "grad_norm": "gradient"}.get(name, name)
                 raise FloatingPointError(
                     f"the {what} is {value} at step {number} of {self.config.steps} ({last}): "
-                    f"lower train.lr ({self.config.lr:g}) and run again"
+                    f"lower {self.config.path}.lr ({self.config.lr:g}) and run again"
                 )
 
     def _rate(self, step: int) -> float:
