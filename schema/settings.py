@@ -87,6 +87,12 @@ def clip_weights() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def perceptual_weights() -> Path | None:
+    """`SYNTHMILL_PERCEPTUAL_WEIGHTS`: a local file of SqueezeNet v1.0 (.npz) or VGG-16 (.pth, .safetensors), pretrained on photographs."""
+    value = os.environ.get("SYNTHMILL_PERCEPTUAL_WEIGHTS")
+    return Path(value).expanduser() if value else None
+
+
 def events_file() -> Path | None:
     """`SYNTHMILL_EVENTS`: where stages append their progress as JSON lines, for the command line to draw."""
     value = os.environ.get("SYNTHMILL_EVENTS")

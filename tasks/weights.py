@@ -11,11 +11,13 @@ from schema.errors import IntegrityError, SynthmillError
 from schema.params import Training, validate
 from schema.plugins import named
 from schema.privacy import PrivacyAccount
-from schema.settings import device
+from schema.settings import device, perceptual_weights
+
+PERCEPTUAL = "SYNTHMILL_PERCEPTUAL_WEIGHTS"
 
 
 def build(dataset: str, section: Training, manifest: dict) -> Generator:
-    """An untrained generator for what an ingest manifest describes, on the device of the environment."""
+    """An untrained generator for what an ingest manifest describes, on the device of the environment, with all that training needs."""
     plugin = named(models.generators, section.kind, f"datasets.{dataset}.train")
     config = validate(plugin.Config, section.options(), f"datasets.{dataset}.train")
     told = section.conditions_of(manifest.get("attributes", {}))
@@ -24,7 +26,52 @@ def build(dataset: str, section: Training, manifest: dict) -> Generator:
         place = pick_device(device())
     except (ValueError, RuntimeError) as error:
         raise SynthmillError(f"SYNTHMILL_DEVICE={device()!r} cannot be used: {error}") from None
-    return plugin(config, shape, place, manifest["labels"], told)
+    return equipped(plugin(config, shape, place, manifest["labels"], told))
+
+
+def equipped(generator: Generator) -> Generator:
+    """The generator, given the pretrained features that its training compares images by, where it asks for any.
+
+    Raises SynthmillError where they are not here, or are not the ones that params.yaml asks for.
+    """
+    asked = generator.features_sha256
+    if asked is not None:
+        generator.features = _features(asked)
+    return generator
+
+
+def _features(asked: str):
+    from models.learning.perceptual import load_perceptual
+
+    path = perceptual_weights()
+    if path is None:
+        raise SynthmillError(
+            f"a perceptual loss is asked for, and the network that it compares images by is not here: set {PERCEPTUAL} to a local file of "
+            "SqueezeNet v1.0 or VGG-16, or take `perceptual` out of the train section"
+        )
+    if not path.is_file():
+        raise SynthmillError(f"{PERCEPTUAL} names {path}, which is not a file: mend the path")
+    digest = sha256_file(path)
+    if not digest.startswith(asked):
+        raise SynthmillError(f"{PERCEPTUAL} names a file with sha256 {digest[:16]}..., and params.yaml asks for {asked}: give that file")
+    try:
+        return load_perceptual(_arrays(path))
+    except ValueError as error:
+        raise SynthmillError(f"{PERCEPTUAL} names weights of another layout: {error}") from None
+
+
+def _arrays(path: Path) -> dict:
+    import numpy as np
+    import torch
+
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def save(

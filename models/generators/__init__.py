@@ -68,6 +68,9 @@ class Generator:
     account: PrivacyAccount | None = None
     """What a differentially private `fit` spent."""
 
+    features: "torch.nn.Module | None" = None
+    """The pretrained network of a perceptual loss (`models.learning.perceptual`), where `features_sha256` asks `fit` for one."""
+
     def __init__(
         self, config: Any, shape: Shape, device: "torch.device", labels: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> None:
@@ -87,6 +90,15 @@ class Generator:
     def total_steps(self) -> int:
         """The number that `step` is called with last."""
         return self.config.steps
+
+    @property
+    def features_sha256(self) -> str | None:
+        """How the sha256 of the weights begins that `features` must be made of before `fit`; None where it needs none."""
+        return None
+
+    def sibling(self, config: Any) -> "Generator":
+        """One that has learnt nothing yet and learns by `config` from what this one learnt from: for the shadow models of an attack."""
+        return type(self)(config, self.shape, self.device, self.labels, self.conditions)
 
     def components(self) -> dict[str, Any]:
         """The diffusers objects to save, by the names in `parts`, with the weights to sample from (EMA)."""

@@ -94,6 +94,7 @@ class Plugin(AttackGate):
     def _shadow_losses(self, attacked, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """Losses shadows x N x timesteps under models trained on random halves of the candidates, and who was in which half."""
         from tasks.progress import ticking
+        from tasks.weights import equipped
 
         config, images = self.config, candidates.images
         included = halves(group_index(images.patients), len(images), config.shadows, config.seed)
@@ -101,11 +102,9 @@ class Plugin(AttackGate):
         losses = []
         for number, inside in enumerate(included):
             changed = {"steps": steps, "seed": attacked.config.seed + 1 + number}
-            shadow = type(attacked)(
-                attacked.config.model_copy(update=changed), attacked.shape, attacked.device, attacked.labels, attacked.conditions
-            )
+            shadow = equipped(attacked.sibling(attacked.config.model_copy(update=changed)))
             material = Material.of(images.take(np.flatnonzero(inside)))
-            with ticking("gate mia-white-box", f"shadow model {number + 1} of {config.shadows}", steps, "step") as ticker:
+            with ticking("gate mia-white-box", f"shadow model {number + 1} of {config.shadows}", shadow.total_steps, "step") as ticker:
                 shadow.fit(material, None, lambda _: None, lambda *_, tick=ticker: tick.update())
             losses.append(self._losses(shadow, candidates, f"losses under shadow model {number + 1}"))
         return np.stack(losses), included

@@ -14,7 +14,23 @@ from schema.params import Sample
 from schema.plugins import find
 from tasks import weights
 
-TINY = {"ddpm": {"channels": [8, 16], "steps": 6, "batch_size": 4, "checkpoint_every": 3, "timesteps": 50, "warmup": 2, "seed": 3}}
+SMALL = {"channels": [8, 16], "steps": 6, "batch_size": 4, "checkpoint_every": 3, "warmup": 2, "seed": 3}
+TINY = {
+    "ddpm": {**SMALL, "timesteps": 50},
+    "latent": {
+        **SMALL,
+        "timesteps": 50,
+        # It must learn to give noise back, since that is what these tests draw as images.
+        "autoencoder": {
+            **SMALL,
+            "steps": 40,
+            "lr": 0.01,
+            "latent_channels": 8,
+            "reconstruction": "l2",
+            "adversarial": {"channels": 8, "layers": 1, "start_step": 2},
+        },
+    },
+}
 """The smallest config of each kind that still goes through all of its code."""
 
 KINDS = sorted(find(models.generators))
