@@ -88,11 +88,20 @@ class Plugin(Diffusion):
     base: Any = None
     """The `Parts` that training begins from, and what is not trained of them."""
     given: Any = None
+    shelf: dict[str, Any]
+    """The weights of the base once it was pretrained; siblings share it, and pretrain but once."""
+    borrows = False
     prior: Drawn | None = None
     learning_text = False
 
     def __init__(self, config, shape, device, labels=(), conditions=()):
         super().__init__(config, shape, device, labels or [f"class-{number}" for number in range(shape.classes)], conditions)
+        self.shelf: dict[str, Any] = {}
+
+    def sibling(self, config):
+        sibling = super().sibling(config)
+        sibling.shelf, sibling.borrows = self.shelf, bool(self.shelf)
+        return sibling
 
     @classmethod
     def objections(cls, config, shape, plan):
@@ -126,8 +135,11 @@ class Plugin(Diffusion):
 
     @property
     def total_steps(self):
-        before = self.config.base.total_steps if self.given is None and isinstance(self.config.base, PhantomBase) else 0
-        return before + self.config.steps
+        return (self.config.base.total_steps if self._pretrains else 0) + self.config.steps
+
+    @property
+    def _pretrains(self) -> bool:
+        return self.given is None and isinstance(self.config.base, PhantomBase) and not self.borrows
 
     def components(self):
         return {**self.base.components(), "unet": self.network.unet}
@@ -159,15 +171,18 @@ class Plugin(Diffusion):
         self.given = given
 
     def fit(self, material, resume, checkpoint, step):
-        from models.learning.stable_diffusion import Denoiser, add_tokens, state_of
+        from models.learning.stable_diffusion import Denoiser, state_of
+        from models.learning.tokens import add_tokens
         from models.learning.tuning import merged
 
         config, state = self.config, resume or {}
         try:
             self._take(self._begin(state, checkpoint, step))
-            before = self.total_steps - config.steps
-            kept: dict[str, Any] = {"parts": state_of(self.base)} if before else {}
-            add_tokens(self.base, self.prompts.tokens, config.seed)
+            before, kept = self.total_steps - config.steps, {}
+            if self._pretrains:
+                self.shelf |= state_of(self.base)
+                kept["parts"] = self.shelf
+            add_tokens(self.base.tokenizer, self.base.text_encoder, self.prompts.tokens, config.seed)
         except ValueError as error:
             raise SynthmillError(f"train.base: {error}") from None
         if config.prior.weight:
@@ -252,7 +267,7 @@ class Plugin(Diffusion):
 
         prompts = conditions if isinstance(conditions, list) else [self.prompts.of(row) for row in conditions.tolist()]
         if self.learning_text:
-            from models.learning.stable_diffusion import token_ids
+            from models.learning.tokens import token_ids
 
             return network(noisy, timesteps, ids=token_ids(self.base.tokenizer, prompts).to(self.device))
         states = self._states(prompts)
@@ -272,7 +287,7 @@ class Plugin(Diffusion):
         """What the text encoder says of each prompt, N x L x D in float32; each prompt is encoded once."""
         import torch
 
-        from models.learning.stable_diffusion import token_ids
+        from models.learning.tokens import token_ids
 
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
         if len(self._encoded) + len(new) > PROMPTS_KEPT:
@@ -286,7 +301,7 @@ class Plugin(Diffusion):
 
     def _take(self, base) -> None:
         """Makes these parts the ones to work with, and finds the words for the classes in their vocabulary."""
-        from models.learning.stable_diffusion import rare_tokens
+        from models.learning.tokens import rare_tokens
 
         config = self.config
         for part in (base.text_encoder, base.vae, base.unet):
@@ -312,7 +327,7 @@ class Plugin(Diffusion):
         if isinstance(config.base, PhantomBase):
             from models.learning.phantom_base import pretrain
 
-            return pretrain(self, state, checkpoint, step)
+            return pretrain(self, {"parts": self.shelf} if self.borrows else state, checkpoint, step)
         base = stable_diffusion.load(config.base, config.revision)
         trained = base.scheduler.config.num_train_timesteps
         if trained != config.timesteps:

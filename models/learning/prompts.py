@@ -73,7 +73,8 @@ class Prompts:
 
     def words(self) -> Iterable[str]:
         """Every word that a prompt can hold."""
-        values = [value for condition in self.conditions for value in (*condition.values, condition.label or "")]
+        values = [value for condition in self.conditions for value in condition.values]
+        values += [text for condition in self.conditions if condition.label for text in (condition.label, condition.attribute, "and no")]
         texts = [PLACEHOLDER.sub(" ", self.template), PLACEHOLDER.sub(" ", self.class_prompt), self.class_noun, *self.labels, *values]
         return dict.fromkeys(word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower()))
 

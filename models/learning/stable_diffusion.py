@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.learning.tokens import build_tokenizer
+
 WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
 """The parts that have weights, and what the file of them is called before `.safetensors`."""
 CLASSES = {
@@ -24,39 +26,6 @@ CLASSES = {
     "unet": ("UNet2DConditionModel",),
 }
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
-TRIPLES = (
-    "bgk",
-    "dvx",
-    "fzq",
-    "gwj",
-    "hxk",
-    "jbv",
-    "kfz",
-    "lqx",
-    "mzk",
-    "nvj",
-    "pxq",
-    "qgd",
-    "rzf",
-    "sqk",
-    "tjx",
-    "vkb",
-    "wqz",
-    "xdf",
-    "zbn",
-    "cgx",
-    "fjw",
-    "khq",
-    "ljz",
-    "mxv",
-    "npz",
-    "qkv",
-    "rjg",
-    "svz",
-    "twx",
-    "vqh",
-)
-"""Words of the tiny vocabulary that mean nothing, for classes to take as theirs."""
 
 
 @dataclass
@@ -254,78 +223,6 @@ def tiny(
         prediction_type=prediction,
     )
     return Parts(tokenizer, text_encoder.eval(), vae, unet.eval(), scheduler)
-
-
-def build_tokenizer(words: Iterable[str]) -> Any:
-    """A CLIP tokenizer to which each of `words`, and each of TRIPLES, is one token; anything else it spells byte by byte.
-
-    Its vocabulary is laid out as CLIP's own: the bytes, the bytes that end a word, what was merged, start and end.
-    """
-    from tokenizers import Tokenizer, pre_tokenizers, trainers
-    from tokenizers.models import BPE
-    from transformers import CLIPTokenizer
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    trainer = trainers.BpeTrainer(
-        vocab_size=100_000, min_frequency=1, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
-    )
-    learner.train_from_iterator([" ".join(dict.fromkeys([*words, *TRIPLES]))], trainer)
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    entries = [*alphabet, *(f"{byte}</w>" for byte in alphabet), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {entry: place for place, entry in enumerate(dict.fromkeys(entries))}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-
-
-def is_one_token(tokenizer: Any, word: str) -> bool:
-    return len(tokenizer(word, add_special_tokens=False).input_ids) == 1
-
-
-def rare_tokens(tokenizer: Any, n: int) -> list[str]:
-    """`n` words of three letters that are one token each and that the vocabulary learned last, so seldom had to do with anything.
-
-    Ruiz et al. 2023 (arXiv:2208.12242), section 3.2, look for rare tokens of up to three characters; in a vocabulary of byte pairs the
-    rarest are the ones merged last. Words with a vowel may mean something and are passed over. Raises ValueError for too few.
-    """
-    added, found = tokenizer.get_added_vocab(), []
-    for entry, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: -item[1]):
-        word = entry.removesuffix("</w>")
-        if entry.endswith("</w>") and entry not in added and re.fullmatch(r"[b-df-hj-np-tv-xz]{3}", word) and is_one_token(tokenizer, word):
-            found.append(word)
-            if len(found) == n:
-                return found
-    raise ValueError(f"the vocabulary has {len(found)} rare tokens and there are {n} classes: name a token for each in train.tokens")
-
-
-def add_tokens(parts: Parts, words: Iterable[str], seed: int) -> None:
-    """Makes each of `words` one token: one that is not yet is added, its embedding drawn like those there are.
-
-    Raises ValueError for a word that the tokenizer cannot keep whole."""
-    strange = [word for word in words if not is_one_token(parts.tokenizer, word)]
-    if not strange:
-        return
-    parts.tokenizer.add_tokens(strange)
-    for word in strange:
-        if not is_one_token(parts.tokenizer, word):
-            raise ValueError(f"the tokenizer cannot make {word!r} one token: give its class another in train.tokens")
-    old = parts.text_encoder.get_input_embeddings().weight.detach()
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn((len(parts.tokenizer) - len(old), old.shape[1]), generator=generator)
-    mean, spread = old.mean(0), old.std(0)
-    parts.text_encoder.resize_token_embeddings(len(parts.tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        parts.text_encoder.get_input_embeddings().weight[len(old) :] = mean + spread * drawn.to(mean.device)
-
-
-def token_ids(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
-    """int64, N x the tokenizer's length. Raises ValueError for a prompt that is longer, which would lose its end unseen."""
-    longest = tokenizer.model_max_length
-    for prompt in prompts:
-        length = len(tokenizer(prompt).input_ids)
-        if length > longest:
-            raise ValueError(f"the prompt {prompt!r} is {length} tokens long and the text encoder reads {longest}: shorten train.prompt")
-    return tokenizer(list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt").input_ids
 
 
 class Denoiser(nn.Module):
