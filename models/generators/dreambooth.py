@@ -113,9 +113,7 @@ class Plugin(Diffusion):
         if config.privacy and config.prior.weight:
             return "train.prior takes a second batch in every step, which the account of train.privacy does not know: set prior.weight 0"
         if config.privacy and config.train_text_encoder:
-            return (
-                "train.train_text_encoder cannot be with train.privacy: a prompt is shared by images, so no image has a gradient of its own"
-            )
+            return "train.privacy cannot be with train_text_encoder: images share a prompt, so none has a gradient of its own"
         # A text-to-image model knows the empty prompt already, and a prompt of one's own can stand where it stood.
         return super().objections(config, shape, plan.model_copy(update={"guidance": 1.0, "negative_prompt": ""}))
 
@@ -199,6 +197,9 @@ class Plugin(Diffusion):
         if config.train_text_encoder:
             self.base.text_encoder = merged(self.network.text_encoder).eval()
         self.network = Denoiser(merged(self.network.unet)).eval().requires_grad_(False)
+        height, width = self.latent_size()[1:]
+        # What plain diffusers draws where no size is asked for.
+        self.network.unet.register_to_config(sample_size=height if height == width else (height, width))
         self._encoded.clear()
 
     def objective(self, network, drawn, rows, number):

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from schema.errors import UsageError
+
 END = "</w>"
 """What CLIP's vocabulary puts behind a piece that ends a word."""
 TRIPLES = (
@@ -126,10 +128,10 @@ def add_tokens(tokenizer: Any, text_encoder: Any, words: Iterable[str], seed: in
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
-    """int64, N x the tokenizer's length. Raises ValueError for a prompt that is longer, which would lose its end unseen."""
+    """int64, N x the tokenizer's length. Raises UsageError for a prompt that is longer, which would lose its end unseen."""
     longest = tokenizer.model_max_length
     for prompt in prompts:
         length = len(tokenizer(prompt).input_ids)
         if length > longest:
-            raise ValueError(f"the prompt {prompt!r} is {length} tokens long and the text encoder reads {longest}: shorten train.prompt")
+            raise UsageError(f"the prompt {prompt!r} is {length} tokens long and the text encoder reads {longest}: shorten train.prompt")
     return tokenizer(list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt").input_ids

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.learning import tokens
+from schema.errors import UsageError
 from tests.models.learning.test_stable_diffusion import WORDS, small
 
 
@@ -36,5 +37,5 @@ def test_rare_tokens_differ_and_a_new_word_gets_an_embedding_of_its_own():
 
 
 def test_a_prompt_that_would_lose_its_end_is_refused():
-    with pytest.raises(ValueError, match=r"is 82 tokens long and the text encoder reads 77: shorten train\.prompt"):
+    with pytest.raises(UsageError, match=r"is 82 tokens long and the text encoder reads 77: shorten train\.prompt"):
         tokens.token_ids(small().tokenizer, ["nevus " * 80])
