@@ -127,6 +127,7 @@ def _class(name: str):
     import diffusers
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     return getattr(diffusers, name, None) or getattr(transformers, name)
 
 

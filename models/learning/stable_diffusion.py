@@ -146,7 +146,9 @@ def _check_files(base: str, folder: Path, name: str) -> None:
 def _open(base: str, folder: Path, name: str) -> Any:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     try:
         if name == "tokenizer":
             return CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)

@@ -301,3 +301,12 @@ def test_the_eight_bit_optimizer_says_what_it_lacks(base):
             fitted(base, optimizer="adamw8bit")
     else:
         pytest.skip("bitsandbytes is installed here")
+
+
+@pytest.mark.parametrize("lora", [{"rank": 2}, None], ids=["LoRA", "all weights"])
+def test_it_trains_with_differential_privacy(base, lora):
+    budget = {"mechanism": "dp-sgd", "epsilon": 8.0, "delta": 1e-3, "max_grad_norm": 1.0, "unit": "image"}
+    generator = fitted(base, lora=lora, privacy=budget, steps=2)
+    assert generator.account.examples == 8
+    assert generator.account.epsilon <= 8.0
+    assert moved(load(str(base)).unet, generator.components()["unet"])
