@@ -232,6 +232,9 @@ class Sample(Section):
         default="trailing", description="timesteps at equal distances, or dense where there is little noise (dpm-solver++ only)"
     )
     guidance: float = Field(default=1.0, ge=0, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
+    negative_prompt: str = Field(
+        default="", max_length=300, description="what guidance leads away from, in words; for generators that are told by words"
+    )
     leave_out: list[str] = Field(default=[], description="conditions that the generator knows and is not told: their columns are left out")
     eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
 

@@ -42,7 +42,7 @@ def _check_training(dataset: str, section: Dataset) -> None:
     told = section.train.conditions_of({name: attribute.declared() for name, attribute in section.ingest.attributes.items()})
     image = section.ingest.image
     shape = Shape(image.height, image.width, image.channels, len(section.ingest.labels), tuple(len(one.values) for one in told))
-    objection = plugin.objections(config, shape, section.sample)
+    objection = plugin.objections(config, shape, section.sample) or plugin.misworded(config, section.ingest.labels, told)
     if objection:
         raise UsageError(f"datasets.{dataset}: {objection}")
     last = getattr(config, "timesteps", None)

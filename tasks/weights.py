@@ -7,7 +7,7 @@ from models.determinism import pick_device
 from models.generators import Generator, Shape
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_json, write_json
-from schema.errors import IntegrityError, SynthmillError
+from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.params import Training, validate
 from schema.plugins import named
 from schema.privacy import PrivacyAccount
@@ -26,6 +26,8 @@ def build(dataset: str, section: Training, manifest: dict) -> Generator:
         place = pick_device(device())
     except (ValueError, RuntimeError) as error:
         raise SynthmillError(f"SYNTHMILL_DEVICE={device()!r} cannot be used: {error}") from None
+    if objection := plugin.misworded(config, manifest["labels"], told):
+        raise UsageError(f"datasets.{dataset}: {objection}")
     return equipped(plugin(config, shape, place, manifest["labels"], told))
 
 
@@ -89,6 +91,8 @@ def save(
     """
     for name, component in generator.components().items():
         component.save_pretrained(folder / name)
+    if (pipeline := generator.pipeline()) is not None:
+        pipeline.save_config(folder)
     training = {"canaries": canaries, "privacy": privacy.model_dump(mode="json") if privacy else None}
     said = {
         "kind": generator.kind,
@@ -110,14 +114,21 @@ def save(
 
 def open_model(folder: Path) -> tuple[Generator, dict]:
     """The generator that was saved in `folder`, ready to sample, and its model.json. Raises as `read_model` does."""
-    import diffusers
-
     said = read_model(folder)
     plugin = named(models.generators, said["kind"], str(folder / "model.json"))
     told = [Condition(**condition) for condition in said["conditions"]]
     generator = plugin(plugin.Config(**said["params"]), Shape(**said["shape"]), pick_device(device()), said["labels"], told)
-    generator.adopt({name: getattr(diffusers, kind).from_pretrained(folder / name) for name, kind in plugin.parts.items()})
+    generator.adopt({name: _class(kind).from_pretrained(folder / name) for name, kind in plugin.parts.items()})
     return generator, said
+
+
+def _class(name: str):
+    """The class of this name, of diffusers or, where that has none, of transformers."""
+    import diffusers
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    return getattr(diffusers, name, None) or getattr(transformers, name)
 
 
 def read_model(folder: Path) -> dict:

@@ -63,7 +63,7 @@ class Generator:
     kind: ClassVar[str]
     Config: ClassVar[type[Section]]
     parts: ClassVar[dict[str, str]]
-    """The diffusers classes that it is saved as: folder name -> class name. Plain diffusers can load each."""
+    """The classes of diffusers or transformers that it is saved as: folder name -> class name. Each can load its folder."""
 
     account: PrivacyAccount | None = None
     """What a differentially private `fit` spent."""
@@ -86,6 +86,11 @@ class Generator:
         """Why this config cannot train on such images or sample by this plan, where that can be known; None where it can."""
         return None
 
+    @classmethod
+    def misworded(cls, config: Any, labels: Sequence[str], conditions: Sequence[Condition]) -> str | None:
+        """Why this config cannot speak of these classes and conditions, where it does so in words; None where it can."""
+        return None
+
     @property
     def total_steps(self) -> int:
         """The number that `step` is called with last."""
@@ -103,6 +108,10 @@ class Generator:
     def components(self) -> dict[str, Any]:
         """The diffusers objects to save, by the names in `parts`, with the weights to sample from (EMA)."""
         raise NotImplementedError
+
+    def pipeline(self) -> Any | None:
+        """A diffusers pipeline of the components, whose index is saved beside them so that plain diffusers opens the whole folder."""
+        return None
 
     def adopt(self, components: dict[str, Any]) -> None:
         """Takes what `components` gave back: the generator is ready to sample."""

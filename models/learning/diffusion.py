@@ -59,6 +59,8 @@ class Diffusion(Generator):
             return f"sample.steps ({plan.steps}) is more than train.timesteps ({config.timesteps})"
         if plan.guidance != 1 and config.class_dropout == 0:
             return f"sample.guidance {plan.guidance:g} needs train.class_dropout above 0 (0.1 is usual)"
+        if plan.negative_prompt:
+            return f"sample.negative_prompt is for train.kind dreambooth, and {cls.kind} reads no words: take it out"
         if plan.leave_out and config.class_dropout == 0:
             return f"sample.leave_out ({', '.join(plan.leave_out)}) needs train.class_dropout above 0 (0.1 is usual)"
         if config.privacy and config.class_balance:
@@ -153,8 +155,12 @@ class Diffusion(Generator):
         batches = Batches(groups, self.config.batch_size, self.config.seed)
         network = torch.compile(training.network) if self.config.compile else training.network
         training.run(
-            lambda training, number: training.descend(drawn.losses(network, batches.rows(number), number).mean()), checkpoint, step
+            lambda training, number: training.descend(self.objective(network, drawn, batches.rows(number), number)), checkpoint, step
         )
+
+    def objective(self, network: "torch.nn.Module", drawn: "Drawn", rows: np.ndarray, number: int) -> "torch.Tensor":
+        """What step `number` descends, a scalar, for the batch of these rows."""
+        return drawn.losses(network, rows, number).mean()
 
     def _fit_privately(self, training: Training, drawn: "Drawn", material: Material, resume, checkpoint, step) -> None:
         from models.learning import private
