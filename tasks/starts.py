@@ -4,7 +4,6 @@ Aliases of the registry move, and folders change, so what they stand for now is 
 training depends on. Where weights are fetched from cannot change a result: they are the ones of that digest, or they are refused.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +15,17 @@ from catalog import store, versions
 from schema import starts as references
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_json, write_json
-from schema.errors import IntegrityError, SynthmillError, UsageError
+from schema.errors import SynthmillError, UsageError
 from schema.params import Training, nearest
 from schema.release import Release
 from schema.settings import root
+from tasks import borrowed
 from tasks.ingesting.seen import Seen
 from tasks.stage import model_folder
-from tasks.weights import read_model
 
 if TYPE_CHECKING:
     from models.generators import Shape
 
-PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
-GET_AGAIN = "get the model again from where it was trained"
 NOTHING = {"init": None, "digest": None, "base": None}
 
 
@@ -135,70 +132,19 @@ def check(dataset: str, section: Training, kind: str, shape: "Shape", labels: Se
     kept = root() / "data" / "scratch" / "starts" / f"{start.digest[:16]}.json"
     if not kept.is_file():
         with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
-            write_json(kept, _model_json(_bring(start, Path(scratch), "model.json"), start.reference))
+            write_json(kept, borrowed.described(_bring(start, Path(scratch), "model.json"), start.reference))
     said = read_json(kept)
-    check_fit(start, said, kind, shape, labels, told)
-    is_public(start, said, section)
+    borrowed.check_fit(start.reference, said, kind, shape, labels, told)
+    borrowed.is_public(start.reference, said, section)
 
 
 def fetch(start: Start, scratch: Path) -> tuple[Path, dict[str, Any]]:
     """The folder with the start's weights, put under `scratch` unless it is on this machine's disk already, and its model.json.
 
-    Raises SynthmillError where they are nowhere to be had, IntegrityError unless they are the ones that the digest names, and refuses
-    pickles: reading one runs the code in it.
+    Raises SynthmillError where they are nowhere to be had, and as `borrowed.verified` does.
     """
     folder = _bring(start, scratch / "start")
-    _refuse_pickles(start, folder)
-    try:
-        said = read_model(folder)
-    except IntegrityError:
-        raise IntegrityError(
-            f"train.init is {start.reference}, and the weights in {folder} are not the ones that its model.json names: {GET_AGAIN}"
-        ) from None
-    if said["digest"] != start.digest:
-        raise IntegrityError(
-            f"train.init is {start.reference}, which is the model {start.digest[:16]}, and {folder} holds {said['digest'][:16]}: {GET_AGAIN}"
-        )
-    _refuse_damaged(start, folder)
-    return folder, said
-
-
-def check_fit(start: Start, said: Mapping[str, Any], kind: str, shape: "Shape", labels: Sequence[str], told: Sequence[Condition]) -> None:
-    """Raises SynthmillError unless a model of this kind, shape, labels and conditions can start from the one that model.json describes."""
-    if said["kind"] != kind:
-        raise SynthmillError(f"train.init {start.reference} is a {said['kind']} model, and train.kind is {kind}: name one of that kind")
-    theirs = {
-        **{f"image.{side}": said["shape"][side] for side in ("height", "width", "channels")},
-        "labels": said["labels"],
-        "conditions": {each["attribute"]: each["values"] for each in said.get("conditions", [])},
-    }
-    ours = {
-        **{f"image.{side}": getattr(shape, side) for side in ("height", "width", "channels")},
-        "labels": list(labels),
-        "conditions": {each.attribute: list(each.values) for each in told},
-    }
-    differs = [f"{name} {_short(theirs[name])} there and {_short(ours[name])} here" for name in ours if theirs[name] != ours[name]]
-    if differs:
-        raise SynthmillError(
-            f"train.init {start.reference} draws something else than this dataset asks for ({'; '.join(differs)}): "
-            "name a model of the same, or leave train.init out"
-        )
-
-
-def is_public(start: Start, said: Mapping[str, Any], section: Training) -> bool:
-    """Whether the start saw public images alone, by its own model.json or by the user's word in `train.privacy.public_init`.
-
-    Raises SynthmillError where it did not and this training is to be differentially private.
-    """
-    privacy = section.options().get("privacy")
-    public = bool(said.get("public")) or bool(privacy and privacy.get("public_init"))
-    if privacy and not public:
-        raise SynthmillError(
-            f"train.init {start.reference} was trained on images that are not known to be public, and train.privacy would promise nothing "
-            "to the patients in them: start from a model of phantoms, leave train.init out, or, if those images are public, say "
-            "`public_init: true` in train.privacy"
-        )
-    return public
+    return folder, borrowed.verified(folder, start.digest, start.reference)
 
 
 def _named(start: Start | None) -> dict[str, Any]:
@@ -214,7 +160,7 @@ def _in_folder(reference: str) -> Start:
         raise UsageError(
             f"train.init is {reference}, which the build of {folder.name} replaces: name {folder.name}@candidate, which is the same model"
         )
-    return Start(reference, _model_json(folder, reference)["digest"], folder=folder)
+    return Start(reference, borrowed.described(folder, reference)["digest"], folder=folder)
 
 
 def _released(reference: str, asked: references.Reference) -> Start:
@@ -260,45 +206,3 @@ def _out_of_dvc(start: Start, to: Path, name: str | None) -> Path:
             f"set MLFLOW_TRACKING_URI to the registry that has them, or check {tag} out and train it again"
         )
     return to
-
-
-def _model_json(folder: Path, reference: str) -> dict[str, Any]:
-    try:
-        said = read_json(folder / "model.json")
-        return {**said, "digest": str(said["digest"]), "kind": said["kind"], "shape": said["shape"], "labels": said["labels"]}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise IntegrityError(
-            f"train.init is {reference}, and {folder / 'model.json'} does not describe a model of synthmill: {GET_AGAIN}"
-        ) from None
-
-
-def _refuse_pickles(start: Start, folder: Path) -> None:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICKLES)
-    if found:
-        raise SynthmillError(
-            f"train.init is {start.reference}, and {found[0]} is a pickle, which could run code and is never read: "
-            "save the model as safetensors where you trust it, and name that"
-        )
-
-
-def _refuse_damaged(start: Start, folder: Path) -> None:
-    """Raises IntegrityError unless every .safetensors is one: a header of JSON and tensors that fill the file."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in sorted(folder.rglob("*.safetensors")):
-        try:
-            with safe_open(path, "pt"):
-                pass
-        except SafetensorError as error:
-            with path.open("rb") as stream:
-                head = stream.read(2)
-            what = "a pickle under another name, which is never read" if head in (b"PK", *_PROTOCOLS) else f"damaged ({error})"
-            raise IntegrityError(f"train.init is {start.reference}, and {path} is {what}: {GET_AGAIN}") from None
-
-
-_PROTOCOLS = tuple(bytes([0x80, number]) for number in range(2, 6))
-"""How a pickle of protocol 2 to 5 begins; torch's newer files are a zip archive with one in it."""
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

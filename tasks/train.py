@@ -89,11 +89,11 @@ def run(dataset: str) -> None:
 
 def _begin(generator, start, section: Training, scratch: Path) -> dict:
     """Gives the generator the weights that it starts from; what model.json says of them. Raises SynthmillError where they do not fit."""
-    from tasks import starts, weights
+    from tasks import borrowed, starts, weights
 
     folder, said = starts.fetch(start, scratch)
-    starts.check_fit(start, said, generator.kind, generator.shape, generator.labels, generator.conditions)
-    public = starts.is_public(start, said, section)
+    borrowed.check_fit(start.reference, said, generator.kind, generator.shape, generator.labels, generator.conditions)
+    public = borrowed.is_public(start.reference, said, section)
     try:
         generator.start(weights.components(folder, type(generator)))
     except (ValueError, OSError, RuntimeError) as error:
