@@ -24,8 +24,10 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     definitions["Ingest"]["properties"]["source"] = {"anyOf": [of[plugin.Config] for plugin in plugins[tasks.sources].values()]}
     definitions["Dataset"]["properties"]["train"] = {"anyOf": [of[plugin.Config] for plugin in plugins[models.generators].values()]}
+    of_every_training = definitions["Training"]["properties"]
     for plugin in plugins[models.generators].values():
-        definitions[of[plugin.Config]["$ref"].rpartition("/")[2]]["properties"]["canaries"] = {"$ref": "#/$defs/Canaries"}
+        own = definitions[of[plugin.Config]["$ref"].rpartition("/")[2]]["properties"]
+        own |= {name: said for name, said in of_every_training.items() if name != "kind"}
     definitions["Dataset"]["properties"]["gates"] = {
         "type": "object",
         "properties": {kind: of[plugin.Config] for kind, plugin in plugins[tasks.gates].items()},

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from catalog import folder as release_folder
 from catalog import store, sums
 from catalog.versions import find, releases
+from schema.digest import read_json, sha256_file
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
 from schema.settings import root
@@ -113,6 +114,20 @@ def load(
 
         return Images(table)
     return table.to_pandas() if as_ == "pandas" else table
+
+
+def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
+    """provenance.json of a release without its images, checked against its tag; kept under `home`. Raises IntegrityError for bytes
+    that are not the released ones, SynthmillError when they cannot be had."""
+    wanted = (release_folder.PROVENANCE, sums.NAME)
+    folder = home / f"{release.tag}-{release.sums[:16]}"
+    if not all((folder / name).is_file() for name in wanted):
+        store.stream(repo, f"refs/tags/{release.tag}", release.dataset, folder, only=wanted)
+    path = release_folder.provenance_file(folder)
+    release_folder.check_sums(folder, release)
+    if sums.read(folder).get(path.name) != sha256_file(path):
+        raise IntegrityError(f"{path} is not what {release.tag} was released with: delete {folder} and run again")
+    return read_json(path)
 
 
 def cached(release: Release, repo: Path) -> Path:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -69,27 +70,42 @@ def remotes(root: Path) -> dict[str, dict]:
     return found
 
 
-def stream(root: Path, rev: str, dataset: str, to: Path | None = None, only_remote: bool = False) -> dict[str, str]:
+def stream(
+    root: Path, rev: str, dataset: str, to: Path | None = None, only_remote: bool = False, only: Sequence[str] = ()
+) -> dict[str, str]:
     """{path: sha256} of every file of a release at a git revision, hashed as it is read; with `to`, written there too.
 
-    `only_remote` leaves DVC's cache out: what comes is what anybody else would get.
+    `only_remote` leaves DVC's cache out: what comes is what anybody else would get. `only` names the files to read, all unless given.
     Raises SynthmillError where the bytes cannot be had.
     """
+    name = remote_name(root)
+    place = remotes(root)["remote"].get(name, {}).get("url", name)
+    what = f"reading {dataset} at {rev} from the remote {name} ({place}; is it the one that the release was pushed to?)"
+    return _read(root, rev, released_path(dataset), what, to, only_remote, only)
+
+
+def trained(root: Path, rev: str, dataset: str, to: Path, only: Sequence[str] = ()) -> None:
+    """The weights that a release was drawn from, out of DVC's cache into `to`: they are never pushed, so only a machine that trained
+    them, or shares its cache, has them. Raises SynthmillError elsewhere."""
+    _read(root, rev, f"data/models/{dataset}", f"reading the weights of {dataset} at {rev} from DVC's cache", to, only=only)
+
+
+def _read(
+    root: Path, rev: str, path: str, what: str, to: Path | None = None, only_remote: bool = False, only: Sequence[str] = ()
+) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         config: dict = {"remote": remotes(root)["remote"]}
         if only_remote:
             config |= {"cache": {"dir": f"{scratch}/cache"}, "core": {"site_cache_dir": f"{scratch}/site"}}
-        name = remote_name(root)
         ask = {
             "repo": str(root),
             "rev": rev,
-            "path": released_path(dataset),
+            "path": path,
             "to": str(to) if to else None,
-            "remote": name,
+            "only": list(only),
+            "remote": remote_name(root),
             "config": config,
         }
-        place = config["remote"].get(name, {}).get("url", name)
-        what = f"reading {dataset} at {rev} from the remote {name} ({place}; is it the one that the release was pushed to?)"
         printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, what)
     return {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
 

@@ -1,8 +1,9 @@
 """Reads a folder that DVC keeps, file by file, hashing as it goes: a program of its own, so that no caller has to import DVC.
 
-    python catalog/stream.py '{"repo": ..., "rev": ..., "path": ..., "to": null, "remote": null, "config": {}}'
+    python catalog/stream.py '{"repo": ..., "rev": ..., "path": ..., "to": null, "only": [], "remote": null, "config": {}}'
 
-Prints lines of SHA256SUMS form for the files of `path` at the git revision `rev`; with `to`, writes them there too.
+Prints lines of SHA256SUMS form for the files of `path` at the git revision `rev`, or for those that `only` names; with `to`, writes
+them there too.
 With a cache folder in `config` that is empty, every byte comes from the remote: that is how a push is verified.
 Imports nothing of ours, and holds one chunk in memory.
 """
@@ -22,6 +23,8 @@ def main(ask: dict) -> None:
     top = f"/{ask['path']}"
     for path in sorted(store.find(top)):
         name = path.removeprefix(f"{top}/")
+        if ask["only"] and name not in ask["only"]:
+            continue
         digest = hashlib.sha256()
         target = Path(ask["to"], name) if ask["to"] else None
         if target:

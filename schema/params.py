@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from schema import starts
 from schema.attributes import AnyAttribute
 from schema.conditions import Condition, conditions_of
 from schema.errors import UsageError
@@ -60,9 +61,19 @@ class Training(PluginSection):
 
     canaries: Canaries = Canaries()
     conditions: dict[str, Told] = Field(default={}, description="attributes of ingest that the generator is told besides the class")
+    init: str | None = Field(
+        default=None, description="the model whose weights training starts from: a release, an alias of the registry, or a folder"
+    )
 
     def options(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"canaries", "conditions"})
+        return self.model_dump(exclude=set(Training.model_fields) - {"kind"})
+
+    @field_validator("init")
+    @classmethod
+    def _names_a_model(cls, given: str | None) -> str | None:
+        if given is not None:
+            starts.parse(given)
+        return given
 
     def conditions_of(self, declared: Mapping[str, Mapping[str, Any]]) -> list[Condition]:
         """The conditions, by what `declared` says of the attributes. Raises ValueError for one that cannot be a condition."""

@@ -17,11 +17,12 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Threads that wait for work sleep: spinning costs others their core, and on a shared machine a step its multiple in time.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-"""Telemetry of the dependencies, all of it off, and threads that give way."""
+"""Telemetry of the dependencies and bars that they draw between ours, all of it off, and threads that give way."""
 
 
 def root() -> Path:

@@ -9,6 +9,7 @@ from schema.errors import SynthmillError, UsageError
 from schema.params import Dataset, load
 from schema.plugins import named
 from schema.settings import inception_weights, root
+from tasks import starts
 from tasks.configs import gate_config, generator_config
 from tasks.gates.fid import check_weights
 from tasks.ingesting.reader import check_source
@@ -45,6 +46,7 @@ def _check_training(dataset: str, section: Dataset) -> None:
     objection = plugin.objections(config, shape, section.sample) or plugin.misworded(config, section.ingest.labels, told)
     if objection:
         raise UsageError(f"datasets.{dataset}: {objection}")
+    starts.check(dataset, section.train, plugin.kind, shape, section.ingest.labels, told)
     last = getattr(config, "timesteps", None)
     for kind in section.gates:
         asked = gate_config(dataset, section, kind)

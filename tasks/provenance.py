@@ -7,6 +7,7 @@ from importlib.metadata import version as installed
 from typing import Any
 
 from catalog import git
+from schema import starts
 from schema.digest import sha256_file
 from schema.errors import SynthmillError, UsageError
 from schema.params import Dataset
@@ -40,12 +41,20 @@ def describe(
         "gates": gates,
         "source": {"kind": ingest["source"]["kind"], "digest": ingest["source"]["digest"]},
         "ingest": ingest["digest"],
-        "model": {field: model[field] for field in ("kind", "digest", "parameters", "canaries", "privacy")},
+        "model": {
+            **{field: model[field] for field in ("kind", "digest", "parameters", "canaries", "privacy")},
+            "init": started(model.get("init")),
+        },
         "samples": samples["digest"],
         "seeds": seeds(section),
         "params": public_params(section),
         "code": code(),
     }
+
+
+def started(init: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the model started from, by the name that may leave, its digest, and whether it saw public images alone; None: nothing."""
+    return {**init, "reference": starts.public_name(init["reference"])} if init else None
 
 
 def seeds(section: Dataset) -> dict[str, Any]:
@@ -55,11 +64,12 @@ def seeds(section: Dataset) -> dict[str, Any]:
 
 
 def public_params(section: Dataset) -> dict[str, Any]:
-    """The dataset's section of params.yaml, without what could name files, folders or people inside (the source's options),
-    and without the salt that keys the ids of patients."""
+    """The dataset's section of params.yaml, without what could name files, folders or people inside (the source's options, the
+    folders that training started from), and without the salt that keys the ids of patients."""
     said = section.model_dump(mode="json")
     said["ingest"]["source"] = {"kind": section.ingest.source.kind}
     said["ingest"]["split"].pop("salt")
+    said["train"] = starts.public_options(said["train"])
     return said
 
 

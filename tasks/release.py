@@ -88,6 +88,7 @@ def check_params(dataset: str, section: params.Dataset, said: dict[str, Any]) ->
             {"canaries": (planted["n"], planted["seed"]) if planted else None},
             {"canaries": (asked.n, asked.seed) if asked.n else None},
         ),
+        ("weights", {"init": (said["model"].get("init") or {}).get("reference")}, {"init": section.train.init}),
         ("samples", said["samples"]["params"], section.sample.model_dump(mode="json")),
     ):
         if found != expected:

@@ -1,4 +1,4 @@
-"""What the source holds right now, as one digest: ingest runs again when it changes, and only then.
+"""What the source holds right now, as one digest: ingest runs again when it changes, and only then. Likewise what training starts from.
 
     python -m tasks.scan pneumonia
 
@@ -14,6 +14,7 @@ from schema.digest import read_json, sha256_bytes, sha256_json, write_json
 from schema.errors import SynthmillError
 from schema.params import load
 from schema.settings import id_key, root
+from tasks import starts
 from tasks.ingesting.reader import check_source
 from tasks.ingesting.seen import Seen
 from tasks.progress import ticking
@@ -42,8 +43,11 @@ def scan(dataset: str, source: Source, tick: Callable[[], None] = lambda: None) 
 
 
 def run(dataset: str) -> None:
-    """Writes data/sources/<dataset>.json. Raises SynthmillError when the source is not there or has labels nobody declared."""
-    source = check_source(dataset, load().dataset(dataset).ingest)
+    """Writes data/sources/<dataset>.json and data/starts/<dataset>.json. Raises SynthmillError when the source is not there or has
+    labels nobody declared, or when there is no such model as `train.init` names."""
+    section = load().dataset(dataset)
+    starts.write(dataset, section.train)
+    source = check_source(dataset, section.ingest)
     with ticking("scan", "hashing files", len(source.files()), "file") as ticker:
         write_json(scan_file(dataset), scan(dataset, source, ticker.update))
 

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from schema.errors import SynthmillError
 from schema.settings import root
 
 
@@ -106,3 +107,37 @@ def mark_released(dataset: str, digest: str, tag: str) -> str | None:
     found.set_registered_model_alias(model_name(dataset), "released", newest.version)
     found.set_model_version_tag(model_name(dataset), newest.version, "synthmill.release", tag)
     return str(newest.version)
+
+
+def registered(name: str, alias: str) -> tuple[str, str | None] | None:
+    """The id of the run behind a registered model's alias, and the digest of its weights (None where synthmill did not register it);
+    None where there is no such alias."""
+    try:
+        version = client().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        # Which of the two codes is sent depends on whether the model or the alias is lacking, and on the store.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise SynthmillError(f"the model registry did not answer for {name}@{alias}: {error}") from error
+    return version.run_id, version.tags.get("synthmill.model_digest")
+
+
+def aliases(name: str) -> list[str]:
+    """The aliases of a registered model; none where there is no such model."""
+    found = client().search_registered_models(f"name = '{name}'")
+    return sorted({alias for model in found for alias in model.aliases})
+
+
+def runs_with(digest: str) -> list[str]:
+    """The ids of the runs whose registered weights have this digest, newest first."""
+    found = client().search_model_versions(f"tag.`synthmill.model_digest` = '{digest}'")
+    return [version.run_id for version in sorted(found, key=lambda version: int(version.version), reverse=True)]
+
+
+def download(run_id: str, to: Path, path: str = "model") -> Path:
+    """A run's model, or a file of it, put under the folder `to`; where it is then. Raises SynthmillError where the store has lost it."""
+    to.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(client().download_artifacts(run_id, path, str(to)))
+    except (MlflowException, OSError) as error:
+        raise SynthmillError(f"the model registry names weights (run {run_id}) that its store of files does not give: {error}") from error

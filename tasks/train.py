@@ -11,7 +11,7 @@ import numpy as np
 
 from schema.digest import read_json, write_bytes, write_json
 from schema.errors import SynthmillError
-from schema.params import Sample, load
+from schema.params import Sample, Training, load
 from schema.record import encode_png
 from tasks.progress import ticking
 from tasks.shards import manifest, real_images
@@ -27,19 +27,22 @@ def run(dataset: str) -> None:
 
     settle()
     from models import canary
-    from tasks import weights
+    from tasks import starts, weights
     from tasks.tracking import TrainingRun
 
     section = load().dataset(dataset).train
     said = manifest(ingest_folder(dataset))
     _refuse_empty(dataset, said)
+    start = starts.settled(dataset, section)
     generator = weights.build(dataset, section, said)
     members = real_images(dataset, "train", conditions=generator.conditions)["train"]
     params = generator.config.model_dump(mode="json")
     canaries = canary.draw(section.canaries.n, section.canaries.seed, generator.shape)
     planted = canaries.record(section.canaries.seed) if len(canaries) else None
     told = {name: condition.bins for name, condition in section.conditions.items()}
-    scratch = Scratch("train", dataset, params=params, conditions=told, members=said["digest"], canaries=planted)
+    digest = start.digest if start else None
+    scratch = Scratch("train", dataset, params=params, conditions=told, members=said["digest"], canaries=planted, init=digest)
+    init = _begin(generator, start, section, scratch.folder) if start else None
     state = _load_checkpoint(scratch.folder)
     tracked = TrainingRun(
         dataset,
@@ -50,12 +53,13 @@ def run(dataset: str) -> None:
             "synthmill.dataset_digest": said["digest"],
             "synthmill.members": str(len(members)),
             "synthmill.canaries": str(planted["included"] if planted else 0),
+            "synthmill.init": f"{start.reference} {start.digest}" if start else "",
         },
     )
     write_json(scratch.folder / "mlflow.json", {"run_id": tracked.run_id})
     recent: list[float] = state["losses"] if state else []
-    start = state["fit"]["step"] if state else 0
-    with ticking("train", "training", generator.total_steps, "step", done=start) as ticker:
+    done = state["fit"]["step"] if state else 0
+    with ticking("train", "training", generator.total_steps, "step", done=done) as ticker:
 
         def step(number: int, metrics: dict[str, float]) -> None:
             recent.append(metrics["loss"])
@@ -73,12 +77,28 @@ def run(dataset: str) -> None:
             tracked.fail()
             raise SynthmillError(str(error)) from None
     out = scratch.folder / "model"
-    model = weights.save(generator, out, said["digest"], float(np.mean(recent)), canaries=planted, privacy=generator.account)
+    public = said.get("source", {}).get("kind") == "phantom" and (init is None or init["public"])
+    loss = float(np.mean(recent))
+    model = weights.save(generator, out, said["digest"], loss, canaries=planted, privacy=generator.account, init=init, public=public)
     grid = scratch.folder / "grid.png"
     write_bytes(grid, _grid(generator))
     tracked.picture(grid)
     tracked.finish(out, model["digest"])
     scratch.move_to(model_folder(dataset), out)
+
+
+def _begin(generator, start, section: Training, scratch: Path) -> dict:
+    """Gives the generator the weights that it starts from; what model.json says of them. Raises SynthmillError where they do not fit."""
+    from tasks import borrowed, starts, weights
+
+    folder, said = starts.fetch(start, scratch)
+    borrowed.check_fit(start.reference, said, generator.kind, generator.shape, generator.labels, generator.conditions)
+    public = borrowed.is_public(start.reference, said, section)
+    try:
+        generator.start(weights.components(folder, type(generator)))
+    except (ValueError, OSError, RuntimeError) as error:
+        raise SynthmillError(f"training cannot start from train.init ({start.reference}): {error}") from None
+    return {"reference": start.reference, "digest": start.digest, "public": public}
 
 
 def _refuse_empty(dataset: str, said: dict) -> None:

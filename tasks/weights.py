@@ -1,6 +1,7 @@
 """Trained weights on the disk: a folder a component in diffusers' own layout (safetensors, config beside it), and model.json."""
 
 from pathlib import Path
+from typing import Any
 
 import models.generators
 from models.determinism import pick_device
@@ -83,17 +84,20 @@ def save(
     loss: float,
     canaries: dict | None = None,
     privacy: PrivacyAccount | None = None,
+    init: dict | None = None,
+    public: bool = False,
 ) -> dict:
     """Writes the weights and model.json into `folder`; what model.json says.
 
-    `canaries` is the record of what was planted in training, `privacy` the account of a differentially private one. The digest
-    vouches for both: a model whose account was edited is another model.
+    `canaries` is the record of what was planted in training, `privacy` the account of a differentially private one, `init` what it
+    started from, and `public` whether all images that it ever saw were public. The digest vouches for each of them: a model whose
+    account was edited is another model.
     """
     for name, component in generator.components().items():
         component.save_pretrained(folder / name)
     if (pipeline := generator.pipeline()) is not None:
         pipeline.save_config(folder)
-    training = {"canaries": canaries, "privacy": privacy.model_dump(mode="json") if privacy else None}
+    training = {"canaries": canaries, "privacy": privacy.model_dump(mode="json") if privacy else None, "init": init, "public": public}
     said = {
         "kind": generator.kind,
         "parameters": sum(
@@ -118,11 +122,20 @@ def open_model(folder: Path) -> tuple[Generator, dict]:
     plugin = named(models.generators, said["kind"], str(folder / "model.json"))
     told = [Condition(**condition) for condition in said["conditions"]]
     generator = plugin(plugin.Config(**said["params"]), Shape(**said["shape"]), pick_device(device()), said["labels"], told)
-    generator.adopt({name: _class(kind).from_pretrained(folder / name) for name, kind in plugin.parts.items()})
+    generator.adopt(components(folder, plugin))
     return generator, said
 
 
-def _class(name: str):
+def components(folder: Path, plugin: type[Generator]) -> dict[str, Any]:
+    """The objects of diffusers and transformers that a generator was saved as. Weights are read from safetensors alone, never from a
+    pickle."""
+    kinds = {name: _class(kind) for name, kind in plugin.parts.items()}
+    # A scheduler and a tokenizer have no weights, and do not know the word.
+    safe = {name: {"use_safetensors": True} if hasattr(kind, "parameters") else {} for name, kind in kinds.items()}
+    return {name: kind.from_pretrained(folder / name, **safe[name]) for name, kind in kinds.items()}
+
+
+def _class(name: str) -> Any:
     """The class of this name, of diffusers or, where that has none, of transformers."""
     import diffusers
     import transformers
@@ -150,5 +163,5 @@ def _digest(folder: Path, said: dict) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "model.json")
     # A claim of privacy is judged by these too: none of them can be edited either.
     judged_by = ("params", "shape", "dataset_digest") if said.get("privacy") else ()
-    training = [[name, said[name]] for name in ("canaries", "privacy", *judged_by) if said.get(name)]
+    training = [[name, said[name]] for name in ("canaries", "privacy", "init", "public", *judged_by) if said.get(name)]
     return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files] + training)

@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "app": {"schema", "models", "catalog", "tasks", "flows"},
 }
 ONE_PLACE = {"mlflow": "tasks/tracking.py", "great_expectations": "tasks/checks.py", "prefect": "flows/", "streamlit": "app/"}
-CANNOT_CHANGE_A_RESULT = {"tasks/progress.py", "tasks/tracking.py"}
-"""What a stage may import without depending on it: how far it is, and who is told."""
+CANNOT_CHANGE_A_RESULT = {"tasks/progress.py", "tasks/starts.py", "tasks/tracking.py"}
+"""What a stage may import without depending on it, and without what these import: how far it is, who is told, and by which way the
+weights come that training starts from; which ones they are is a dependency, by digest."""
 
 FILES = sorted(path for package in MAY_IMPORT for path in (CHECKOUT / package).rglob("*.py"))
 
@@ -81,7 +82,7 @@ def test_dvc_knows_all_the_code_that_a_stage_runs(name):
     reached, waiting = set(), [start, *PLUGINS.get(name, [])]
     while waiting:
         path = waiting.pop()
-        if path not in reached:
+        if path not in reached and str(path.relative_to(CHECKOUT)) not in CANNOT_CHANGE_A_RESULT:
             reached.add(path)
             waiting += ours(path)
     unknown = {
@@ -90,7 +91,7 @@ def test_dvc_knows_all_the_code_that_a_stage_runs(name):
         if path.read_text().strip().count("\n") > 2
         if not any(path.relative_to(CHECKOUT).is_relative_to(dep) for dep in deps)
     }
-    assert unknown - CANNOT_CHANGE_A_RESULT == set()
+    assert unknown == set()
     missing = [dep for dep in deps if "${" not in dep and not dep.startswith(("data/", "reports/")) and not (CHECKOUT / dep).exists()]
     assert not missing
 

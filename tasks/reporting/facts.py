@@ -39,7 +39,7 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
         "data": data(workspace),
         "provenance": provenance(workspace),
     }
-    facts["not_measured"] = not_measured(facts["gates"])
+    facts["not_measured"] = not_measured(facts["gates"], facts["provenance"]["model"]["init"])
     facts["limits"] = limits(facts)
     return finite(without_paths(facts))
 
@@ -168,6 +168,7 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
             "parameters": model["parameters"],
             "loss": loss,
             "canaries": planted(model),
+            "init": started(model),
             "params": model["params"],
         },
         "synthetic": {
@@ -176,6 +177,12 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
             "params": samples["params"],
         },
     }
+
+
+def started(model: dict[str, Any]) -> dict[str, Any] | None:
+    """The digest of the model that training started from, and whether it had seen public images alone; None for random weights."""
+    said = model.get("init")
+    return {field: said[field] for field in ("digest", "public")} if said else None
 
 
 def planted(model: dict[str, Any]) -> dict[str, int] | None:

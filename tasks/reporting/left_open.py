@@ -111,13 +111,24 @@ ABSENT = (
 )
 
 
-def not_measured(gates: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What this panel leaves open: gates that settled nothing, gates that cannot refuse, and what no gate looks at."""
+def not_measured(gates: list[dict[str, Any]], init: dict[str, Any] | None = None) -> list[dict[str, str]]:
+    """What this panel leaves open: gates that settled nothing, gates that cannot refuse, and what no gate looks at; among that, the
+    patients whose images trained the model that training started from (`init`, as in model.json), unless those are public."""
     open_gates = [entry for entry in map(_left_open, gates) if entry is not None]
     kinds = {gate["gate"] for gate in gates}
     done = kinds | {row["attack"] for gate in gates for row in evidence.known(gate["evidence"]).get("attacks", [])}
     absent = [entry for entry in ABSENT if not entry.measured_by & done and (not entry.beside or entry.beside & kinds)]
-    return open_gates + [{"what": entry.what, "why": entry.why} for entry in absent]
+    borrowed = [] if init is None or init["public"] else [_borrowed(init)]
+    return open_gates + borrowed + [{"what": entry.what, "why": entry.why} for entry in absent]
+
+
+def _borrowed(init: dict[str, Any]) -> dict[str, str]:
+    return {
+        "what": "Patients of the model that training started from",
+        "why": f"Training started from weights ({init['digest'][:12]}) that had learned other images, which are not known to be public. "
+        "Every gate compares with the images of this dataset alone: whether those others can be copied or recognised is not known. "
+        "The report of that model's own release says what was found for them then.",
+    }
 
 
 def _left_open(gate: dict[str, Any]) -> dict[str, str] | None:

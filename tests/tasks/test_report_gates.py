@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tasks.gates
-from schema.digest import write_json
+from schema.digest import read_json, write_json
 from schema.errors import SynthmillError
 from schema.plugins import find
 from schema.verdict import Null, Status
@@ -19,7 +19,7 @@ from tasks.reporting.attackers import BLIND, COLUMNS
 from tasks.reporting.evidence import CLAIM
 from tasks.reporting.wording import NOTHING_CLAIMED, OTHER, QUESTIONS
 from tests.report_verdicts import PANEL, POWER, SCENARIOS, attack
-from tests.report_workspace import change_params, facts, made, set_verdict, verdict_path, written
+from tests.report_workspace import NAME, change_params, facts, made, set_verdict, verdict_path, written
 
 PLACE = {kind: place for place, kind in enumerate(PANEL)}
 
@@ -222,3 +222,21 @@ def test_the_measured_number_is_the_gates_own_where_the_excess_is_taken_the_othe
     set_verdict(workspace, "odd-one", evidence={"measured": 0.7}, **null)
     gates = facts()[1]["gates"]
     assert [gates[PLACE[kind]]["measured"] for kind in ("coverage", "odd-one", "fid")] == [0.9, 0.7, None]
+
+
+def test_a_model_that_went_on_from_private_weights_says_whom_no_gate_looks_for(workspace):
+    path = workspace / "data" / "models" / NAME / "model.json"
+    what = "Patients of the model that training started from"
+    for public, listed in ((False, 1), (True, 0)):
+        init = {"reference": "./jane-doe", "digest": "ab" * 32, "public": public}
+        write_json(path, {**read_json(path), "init": init})
+        for found in facts():
+            assert [entry["what"] for entry in found["not_measured"]].count(what) == listed
+            assert found["provenance"]["model"]["init"] == {"digest": "ab" * 32, "public": public}
+    pages = written(workspace)
+    assert all(
+        "from the model abababababab , trained on public images alone." in section(page, "provenance")
+        for page in pages.values()
+        if "<section" in page
+    )
+    assert "jane" not in "".join(pages.values())

@@ -6,43 +6,15 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pyarrow as pa
 import pytest
-import yaml
+from train_workspace import workspace
 
 from models import canary
 from models.generators import Shape
-from schema.digest import read_json, sha256_pixels, write_json
-from schema.record import REAL, SPLITS, encode_png
-from tasks.shards import write_table
+from schema.digest import read_json, write_json
 from tests.conftest import CHECKOUT
 
-TRAIN = {"kind": "ddpm", "channels": [8, 16], "steps": 60, "batch_size": 8, "warmup": 2, "timesteps": 50, "checkpoint_every": 10}
 CANARIES = {"n": 8, "seed": 2}
-
-
-def workspace(folder):
-    """A workspace with 24 ingested images of two classes, ready to train."""
-    written = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    written["build"] = ["tiny"]
-    written["datasets"] = {"tiny": {**written["datasets"]["phantom-cxr"], "train": {**TRAIN, "canaries": CANARIES}}}
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(written))
-    rows = []
-    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (24, 16, 16), dtype=np.uint8)):
-        image = {"bytes": encode_png(pixels), "path": f"{k}.png"}
-        rows.append(
-            {"id": str(k), "patient": str(k), "split": "train", "label": "ab"[k % 2], "image": image, "sha256": sha256_pixels(pixels)}
-        )
-    ingest = folder / "data/ingest/tiny"
-    digest = write_table(ingest / "train-00000.parquet", pa.Table.from_pylist(rows, schema=REAL))
-    shards = [{"file": "train-00000.parquet", "split": "train", "rows": 24, "sha256": digest}]
-    shape = {"height": 16, "width": 16, "channels": 1}
-    counts = {"images": 24, "patients": 24, "labels": {"a": 12, "b": 12}}
-    said = {"digest": "d", "labels": ["a", "b"], "image": shape, "shards": shards, "splits": dict.fromkeys(SPLITS, counts)}
-    write_json(ingest / "manifest.json", said)
-    return folder
 
 
 def start(folder) -> subprocess.Popen:
@@ -57,7 +29,7 @@ def start(folder) -> subprocess.Popen:
 
 @pytest.mark.timeout(280)
 def test_killed_and_started_again_gives_the_same_weights_in_one_run(tmp_path):
-    undisturbed, disturbed = workspace(tmp_path / "undisturbed"), workspace(tmp_path / "disturbed")
+    undisturbed, disturbed = (workspace(tmp_path / name, canaries=CANARIES) for name in ("undisturbed", "disturbed"))
     running = start(undisturbed)
     assert running.wait() == 0, running.stderr.read()
     running = start(disturbed)
