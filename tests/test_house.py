@@ -68,7 +68,6 @@ GENERATORS = [*(CHECKOUT / "models/generators").glob("*.py")]
 PLUGINS = {
     "ingest": [*(CHECKOUT / "tasks/sources").glob("*.py")],
     "train": GENERATORS,
-    "sample": GENERATORS,
     "gate": [*(CHECKOUT / "tasks/gates").glob("*.py")],
 }
 """Files that a stage imports by their kind, which no import statement shows."""
