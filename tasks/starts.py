@@ -47,9 +47,7 @@ def starts_file(dataset: str) -> Path:
 
 def look(dataset: str, section: Training) -> dict[str, Any]:
     """What training would start from now: {"init", "digest", "base"}, each None where there is nothing of it. Raises as `resolve` does."""
-    start = resolve(section.init) if section.init else None
-    base = base_of(dataset, section.options())
-    return NOTHING if start is None and base is None else {**_named(start), "base": base}
+    return _told(dataset, section, _start(section))
 
 
 def changed(dataset: str, section: Training) -> bool:
@@ -66,7 +64,8 @@ def write(dataset: str, section: Training) -> None:
 def settled(dataset: str, section: Training) -> Start | None:
     """What training starts from, None for random weights. Raises SynthmillError where that is no longer what `scan` wrote down."""
     path = starts_file(dataset)
-    said, now = read_json(path) if path.is_file() else NOTHING, look(dataset, section)
+    start = _start(section)
+    said, now = read_json(path) if path.is_file() else NOTHING, _told(dataset, section, start)
     if said != now:
         names = {"digest": "train.init", "init": "train.init", "base": "train.base"}
         moved = sorted({names[key] for key in now if said.get(key) != now[key]})
@@ -74,7 +73,7 @@ def settled(dataset: str, section: Training) -> Start | None:
             f"{' and '.join(moved)} of {dataset} stands for something else than {path} says, which this build was planned by: "
             f"run `./mill run {dataset}` again"
         )
-    return resolve(section.init) if section.init else None
+    return start
 
 
 def base_of(dataset: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -147,8 +146,13 @@ def fetch(start: Start, scratch: Path) -> tuple[Path, dict[str, Any]]:
     return folder, borrowed.verified(folder, start.digest, start.reference)
 
 
-def _named(start: Start | None) -> dict[str, Any]:
-    return {"init": start.reference, "digest": start.digest} if start else {"init": None, "digest": None}
+def _start(section: Training) -> Start | None:
+    return resolve(section.init) if section.init else None
+
+
+def _told(dataset: str, section: Training, start: Start | None) -> dict[str, Any]:
+    named = {"init": start.reference, "digest": start.digest} if start else {}
+    return {**NOTHING, **named, "base": base_of(dataset, section.options())}
 
 
 def _in_folder(reference: str) -> Start:

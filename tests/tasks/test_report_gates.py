@@ -235,7 +235,7 @@ def test_a_model_that_went_on_from_private_weights_says_whom_no_gate_looks_for(w
             assert found["provenance"]["model"]["init"] == {"digest": "ab" * 32, "public": public}
     pages = written(workspace)
     assert all(
-        "from the model abababababab , trained on public images alone." in section(page, "provenance")
+        "from the model abababababab, trained on public images alone." in section(page, "provenance")
         for page in pages.values()
         if "<section" in page
     )

@@ -1,6 +1,7 @@
 """Training goes on from a model that is there: from the very weights that were named, and from none that are not."""
 
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from schema.digest import read_json, sha256_file, sha256_json, write_json
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.params import Training, load
 from tasks import borrowed, provenance, starts, tracking, train, weights
+from tests.conftest import CHECKOUT
 
 SHAPE = Shape(16, 16, 1, 2)
 
@@ -130,6 +132,21 @@ def test_a_reference_of_no_known_form_is_refused_with_examples(text):
         references.parse(text)
     assert references.parse("pneumonia@v1.2.0") == references.Reference("release", "pneumonia", "v1.2.0")
     assert references.parse("models:/synthmill-a@released") == references.Reference("registered", "synthmill-a", "released")
+
+
+def test_the_page_shows_references_that_can_be_read_and_a_section_that_is_valid():
+    page = (CHECKOUT / "docs" / "how-to" / "warm-start.md").read_text(encoding="utf-8")
+    kinds = [
+        references.parse(text).kind
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for text in re.findall("`(.+?)`", row)
+        if text != "init"
+    ]
+    assert kinds == ["release", "alias", "alias", "registered", "folder", "folder"]
+    sections = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    first, second = (written.get("datasets", {}).get("pneumonia", written)["train"] for written in sections)
+    assert Training(**first).options() == {"kind": "ddpm", "lr": 0.001}
+    assert Training(kind="ddpm", **second).init == "./weights/chestxray14"
 
 
 def network(folder: Path) -> Path:
