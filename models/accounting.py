@@ -1,8 +1,10 @@
-"""The epsilon of a DP-SGD run from what ran, by opacus' own accountants."""
+"""The epsilon of a DP-SGD run from what ran, and the run from its epsilon, by opacus' own accountants."""
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 from schema.privacy import PrivacyAccount
 
@@ -11,6 +13,9 @@ EPS_ERROR = 0.01
 
 LARGEST = 100.0
 """Where RDP gives more, PRV is not asked: no such claim protects anyone, and PRV's grid grows with epsilon to many gigabytes."""
+
+PRECISION = 1e-4
+"""What `least_noise` rounds up to: some 0.02 % of epsilon, and the same noise on every machine."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,9 @@ class Epsilon:
     accountant: str
 
 
-def recompute(account: PrivacyAccount) -> Epsilon:
-    """The epsilon at `account.delta` of the run that the account records; infinite without noise or clipping.
+def recompute(account: PrivacyAccount, low: bool = True) -> Epsilon:
+    """The epsilon at `account.delta` of the run that the account records; infinite without noise or clipping. Without `low` that end is 0,
+    which takes half the time.
 
     The Poisson-sampled Gaussian mechanism, composed: RDP of Mironov, Talwar, Zhang 2019 (arXiv:1908.10530) with the conversion
     of Balle et al. 2020 (arXiv:1905.09982, theorem 21), or PRV of Gopi, Lee, Wutschitz 2021 (arXiv:2106.02848). Both are for
@@ -33,22 +39,79 @@ def recompute(account: PrivacyAccount) -> Epsilon:
     if not account.noise_multiplier or not account.max_grad_norm:
         return Epsilon(math.inf, math.inf, account.accountant)
     if account.adjacency == "add-remove":
-        return _added_or_removed(account, account.delta)
-    single = _added_or_removed(account, _delta_of_one(account))
+        return _added_or_removed(account, account.delta, low)
+    single = _added_or_removed(account, _delta_of_one(account), low=False)
     return Epsilon(2 * single.value, 0.0, single.accountant)
 
 
-def _added_or_removed(account: PrivacyAccount, delta: float) -> Epsilon:
+def least_noise(account: PrivacyAccount, epsilon: float, most: float) -> float | None:
+    """The least noise multiplier, a multiple of PRECISION, that the account's steps can be taken with for `epsilon`; None above `most`."""
+    from scipy.optimize import brentq
+
+    @cache
+    def under(noise: float, accountant: str = account.accountant) -> float:
+        return -_over(account.model_copy(update={"noise_multiplier": noise, "accountant": accountant}), epsilon)
+
+    if under(most) < 0:
+        return None
+    start = _around(partial(under, accountant="rdp"), most, 0.0, most, by=2.0)[1]
+    places = math.ceil(brentq(under, *_around(under, start, 0.0, most, by=1.25), xtol=PRECISION / 2) / PRECISION)
+    while under(places / round(1 / PRECISION)) < 0:
+        places += 1
+    return places / round(1 / PRECISION)
+
+
+def last_step(account: PrivacyAccount, epsilon: float) -> int:
+    """How many of the account's steps `epsilon` is enough for: with one more it is not, unless that is all of them."""
+
+    @cache
+    def over(steps: int, accountant: str = account.accountant) -> float:
+        return _over(account.model_copy(update={"steps": steps, "accountant": accountant}), epsilon)
+
+    if over(account.steps) <= 0:
+        return account.steps
+    if over(1) > 0:
+        return 0
+    start = _around(lambda steps: over(int(steps), "rdp"), 1, 1, account.steps, by=2.0)[0]
+    low, high = map(int, _around(lambda steps: over(int(steps)), start, 1, account.steps, by=1.25))
+    while high - low > 1:
+        # Where a straight line between the two would cross 0, and in between in any case.
+        guess = low + round((high - low) * over(low) / (over(low) - over(high)))
+        middle = min(max(guess, low + 1), high - 1)
+        low, high = (middle, high) if over(middle) <= 0 else (low, middle)
+    return low
+
+
+def _over(account: PrivacyAccount, epsilon: float) -> float:
+    """How far above `epsilon` the account's own is, in logarithms, in which the search for it is nearly straight."""
+    return math.log(recompute(account, low=False).value / epsilon)
+
+
+def _around(rises: Callable[[float], float], start: float, least: float, most: float, by: float) -> tuple[float, float]:
+    """Two places, a factor `by` apart, between which a function that rises passes 0, found outwards from `start`; `least` or `most`
+    twice where it passes 0 beyond them.
+
+    With RDP, which takes no time, the search for PRV's begins near it: where noise is little, PRV's grid takes gigabytes.
+    """
+    low = high = start
+    while rises(low) > 0 and low > least:
+        high, low = low, max(least, low / by)
+    while rises(high) <= 0 and high < most:
+        low, high = high, min(most, high * by)
+    return low, high
+
+
+def _added_or_removed(account: PrivacyAccount, delta: float, low: bool) -> Epsilon:
     bound = Epsilon(_rdp(account, delta), 0.0, "rdp")
     if account.accountant == "rdp" or bound.value > LARGEST:
         return bound
     try:
-        return _prv(account, delta)
+        return _prv(account, delta, low)
     except (ValueError, RuntimeError):  # opacus refuses a delta that is under the rounding errors of its grid
         return bound
 
 
-def _prv(account: PrivacyAccount, delta: float) -> Epsilon:
+def _prv(account: PrivacyAccount, delta: float, low: bool) -> Epsilon:
     from opacus.accountants import PRVAccountant
 
     accountant = PRVAccountant()
@@ -58,8 +121,8 @@ def _prv(account: PrivacyAccount, delta: float) -> Epsilon:
         warnings.simplefilter("ignore")  # the logarithm of 1 - sample_rate, where that is 0
         value = accountant.get_epsilon(delta, eps_error=EPS_ERROR, delta_error=error)
         # Its estimate errs by EPS_ERROR in epsilon and `error` in delta at most (Gopi et al., theorem 5.5), and this is its upper end.
-        low = accountant.get_epsilon(delta + 2 * error, eps_error=EPS_ERROR, delta_error=error) - 2 * EPS_ERROR
-    return Epsilon(float(value), max(0.0, float(low)), "prv")
+        least = accountant.get_epsilon(delta + 2 * error, eps_error=EPS_ERROR, delta_error=error) - 2 * EPS_ERROR if low else 0.0
+    return Epsilon(float(value), max(0.0, float(least)), "prv")
 
 
 def _rdp(account: PrivacyAccount, delta: float) -> float:

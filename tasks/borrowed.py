@@ -76,18 +76,21 @@ def _refuse_damaged(path: Path, reference: str) -> None:
 
 
 def check_fit(reference: str, said: Mapping[str, Any], kind: str, shape: "Shape", labels: Sequence[str], told: Sequence[Condition]) -> None:
-    """Raises SynthmillError unless a model of this kind, shape, labels and conditions can start from the one that model.json describes."""
+    """Raises SynthmillError unless a model of this kind, shape, labels and conditions can start from the one that model.json describes.
+
+    Classes of other names stand for one another by their places: a model of drawn opacities may learn pneumonia.
+    """
     if said["kind"] != kind:
         raise SynthmillError(f"train.init {reference} is a {said['kind']} model, and train.kind is {kind}: name one of that kind")
     theirs = {
         **{f"image.{side}": said["shape"][side] for side in ("height", "width", "channels")},
-        "labels": said["labels"],
-        "conditions": {each["attribute"]: each["values"] for each in said.get("conditions", [])},
+        "labels": said["labels"] if sorted(said["labels"]) == sorted(labels) else len(said["labels"]),
+        "conditions": {Condition(**each).name: each["values"] for each in said.get("conditions", [])},
     }
     ours = {
         **{f"image.{side}": getattr(shape, side) for side in ("height", "width", "channels")},
-        "labels": list(labels),
-        "conditions": {each.attribute: list(each.values) for each in told},
+        "labels": list(labels) if sorted(said["labels"]) == sorted(labels) else len(labels),
+        "conditions": {each.name: list(each.values) for each in told},
     }
     differs = [f"{name} {_written(theirs[name])} there and {_written(ours[name])} here" for name in ours if theirs[name] != ours[name]]
     if differs:

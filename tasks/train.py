@@ -62,7 +62,7 @@ def run(dataset: str) -> None:
     with ticking("train", "training", generator.total_steps, "step", done=done) as ticker:
 
         def step(number: int, metrics: dict[str, float]) -> None:
-            recent.append(metrics["loss"])
+            recent.extend([metrics["loss"]] if "loss" in metrics else [])  # a private step may see no image
             del recent[:-100]
             tracked.log(number, int(time.time() * 1000), metrics)
             ticker.update(note=f"loss {np.mean(recent):.4f}")

@@ -16,6 +16,7 @@ from pydantic import Field
 from models.generators import Generator, Material
 from models.learning.training import Batches, Training, TrainingConfig
 from schema.conditions import WITHHELD
+from schema.errors import SynthmillError
 from schema.params import Sample
 from schema.privacy import Privacy
 
@@ -166,16 +167,22 @@ class Diffusion(Generator):
         from models.learning import private
 
         config = self.config
-        owners = material.patients if config.privacy.unit == "patient" else np.arange(len(material.pixels))
-        plan = private.plan(config.privacy, len(np.unique(owners)), config.batch_size, config.steps)
-        steps = private.PrivateSteps(
-            training.network, training.optimizer, config.privacy, plan, owners, resume["private"]["secret"] if resume else None
-        )
+        whose = material.patients if config.privacy.unit == "patient" else np.arange(len(material.pixels))
+        owners = np.unique(whose, return_inverse=True)[1]
+        try:
+            plan = private.plan(config.privacy, owners.max() + 1, config.batch_size, config.steps)
+            steps = private.PrivateSteps(
+                training.network, training.optimizer, config.privacy, plan, owners, int(resume["secret"], 16) if resume else None
+            )
+        except ValueError as error:
+            raise SynthmillError(f"train.privacy cannot be kept: {error}") from None
 
         def update(_training: Training, number: int) -> dict[str, Any]:
-            return steps.step(number, steps.draw(number), lambda rows, turn: drawn.losses(steps.network, rows, number, turn))
+            return steps.step(number, steps.draw(number), lambda rows, turns: drawn.losses_by_entry(steps.network, rows, turns, number))
 
-        training.run(update, lambda state: checkpoint({**state, "private": steps.state()}), step, until=plan.steps)
+        # In words, since a state is loaded as weights are, where a number holds 64 bits.
+        training.run(update, lambda state: checkpoint({**state, "secret": f"{steps.state()['secret']:x}"}), step, until=plan.steps)
+        steps.close()
         self.account = steps.account(plan.steps)
 
     def sample(self, seeds, conditions, plan: Sample):
@@ -337,20 +344,33 @@ class Drawn:
         self.conditions = torch.from_numpy(material.conditions)
 
     def losses(self, network: "torch.nn.Module", rows: np.ndarray, step: int, turn: int = 0) -> "torch.Tensor":
-        """The weighted loss of each of these rows; `turn` counts the draws within a step."""
+        """The weighted loss of each of these rows; `turn` tells several batches of a step apart."""
+        return self._weighted(network, rows, *self._draw(rows, [step, turn] if turn else [step]))
+
+    def losses_by_entry(self, network: "torch.nn.Module", rows: np.ndarray, turns: np.ndarray, step: int) -> "torch.Tensor":
+        """The same, with draws that come from the step, the row and its turn, whatever else is in the batch."""
+        import torch
+
+        draws = [self._draw(rows[[place]], [step, 1 + int(rows[place]), int(turns[place])]) for place in range(len(rows))]
+        return self._weighted(network, rows, *map(torch.cat, zip(*draws, strict=True)))
+
+    def _draw(self, rows: np.ndarray, place: list[int]) -> "tuple[torch.Tensor, ...]":
+        """Noise, timesteps, conditions and whether each is mirrored."""
         import torch
 
         config, generator = self.generator.config, self.generator
-        place = [config.seed, 2, step, turn] if turn else [config.seed, 2, step]
-        source = torch.Generator().manual_seed(int(np.random.default_rng(place).integers(2**63)))
+        source = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, 2, *place]).integers(2**63)))
         noise = torch.randn((len(rows), *generator.latent_size()), generator=source)
         timesteps = torch.randint(0, generator.scheduler.config.num_train_timesteps, (len(rows),), generator=source)
         said = self._withhold(self.conditions[rows], source)
-        flipped = torch.rand(len(rows), generator=source) < (0.5 if config.horizontal_flip else 0.0)
+        return noise, timesteps, said, torch.rand(len(rows), generator=source) < (0.5 if config.horizontal_flip else 0.0)
+
+    def _weighted(self, network, rows, noise, timesteps, said, flipped) -> "torch.Tensor":
+        generator = self.generator
         clean = generator.stored(self.store[rows], flipped)
         noise, timesteps, said = (tensor.to(generator.device, non_blocking=True) for tensor in (noise, timesteps, said))
         losses = generator.loss(network, clean, said, noise, timesteps)
-        return losses * generator.weights_of(timesteps) if config.snr_gamma else losses
+        return losses * generator.weights_of(timesteps) if generator.config.snr_gamma else losses
 
     def _withhold(self, conditions: "torch.Tensor", source: "torch.Generator") -> "torch.Tensor":
         """The conditions with nothing said of a share of the images, and of the others each further condition withheld by a toss of its

@@ -1,18 +1,23 @@
-"""Differentially private training: DP-SGD on opacus, for one unit (a patient with all images, or an image) added or removed.
+"""Training with differential privacy, whatever the network: DP-SGD on opacus' gradients, clipping and accountants.
 
-Abadi et al., "Deep Learning with Differential Privacy", CCS 2016 (arXiv:1607.00133), algorithm 1: each step takes every unit by a coin of
-its own (Poisson sampling), clips the gradient of each, adds Gaussian noise to their sum. Dockhorn et al., "Differentially Private
-Diffusion Models", TMLR 2023 (arXiv:2210.09929), section 3.2: noise multiplicity, the mean over several noises and timesteps of an image
-before its gradient is clipped, which costs no privacy.
+Abadi et al., "Deep learning with differential privacy", CCS 2016 (arXiv:1607.00133), algorithm 1: each step takes every unit (a
+patient, or an image) by a coin of its own, clips the gradient of each and adds Gaussian noise to their sum. Dockhorn et al.,
+"Differentially private diffusion models", TMLR 2023 (arXiv:2210.09929), section 3.2: a unit's gradient may be the mean over several
+draws of noise and timestep, which are one access to it (noise multiplicity). That of a patient is the mean over images likewise.
 
-The coins and the noise come from a secret of the operating system, never from params.yaml: whoever knows them can take the noise away
-again. They are stretched by generators that are not cryptographic (torch's and numpy's), and Gaussian noise in floating point leaves
-traces of what it is added to (Mironov 2012, "On significance of the least significant bits for differential privacy"): the promise
-is that of the mathematics, for those who see the weights and not the machine that made them.
+What the guarantee rests on beside the mathematics:
+- The coins and the noise come from a secret of 256 bits that the operating system gives, never from params: whoever knows it can
+  subtract the noise. It lies in the checkpoints of a run until the run ends. A private run can thus be resumed, not repeated.
+- They are drawn by Philox (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), which passes statistical tests
+  and is no cryptographic generator: the guarantee holds against those who cannot tell its numbers from random ones. torch's own
+  generator is none either, and on a CPU takes 32 bits of a seed only, few enough for two steps to share their noise.
+- Noise made of floats is not a real Gaussian: which numbers can come out may tell of the sum beneath (Mironov, "On significance of
+  the least significant bits for differential privacy", CCS 2012, for Laplace noise; Holohan, Braghin, "Secure random sampling in
+  differential privacy", ESORICS 2021, arXiv:2107.10138, for Gaussian). Here noise is added in 64 bits and the sum rounded to 32, which
+  makes it harder, not impossible; it needs the noised gradients of single steps, which no released model holds.
 """
 
 import hashlib
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,112 +25,72 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.accounting import EPS_ERROR, recompute
-from schema.errors import SynthmillError
+from models.accounting import last_step, least_noise, recompute
+from models.learning.unit_gradients import UnitGradients
+from models.learning.unit_gradients import check as check
 from schema.privacy import Privacy, PrivacyAccount
 
 if TYPE_CHECKING:
     import torch
 
-SCOPE = "the weights, by their training on these images; not hyperparameters, labels, counts or thresholds chosen by looking at them"
+SCOPE = (
+    "the weights and all that is made from them; not the choice of hyperparameters, nor the counts and losses recorded beside "
+    "them, nor the verdicts of gates"
+)
+SECRET_BITS = 256
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a budget is spent: `steps` at `sample_rate` with `noise_multiplier` cost `epsilon`, as the accountant counts."""
+    """A run that keeps to its budget: `steps` with this noise, each taking every one of `units` at `sample_rate`, spend `epsilon`."""
 
     noise_multiplier: float
     sample_rate: float
     steps: int
     epsilon: float
+    units: int
 
 
 def plan(privacy: Privacy, units: int, batch_size: int, steps: int) -> Plan:
-    """The least noise that keeps `steps` within the budget; with noise given, as many of the steps as the budget allows.
+    """The run that `privacy` asks for over `units`, of whom `batch_size` are expected in each of `steps` steps at most.
 
-    `units`: patients or images to train on; `batch_size`: how many of them a step takes on average. Raises SynthmillError where the budget
-    cannot be kept, saying what to change.
+    Raises ValueError, saying what to change, where the budget allows no such run.
     """
     if privacy.delta * units >= 1:
-        raise SynthmillError(f"train.privacy.delta ({privacy.delta:g}) must be below 1 / {units}, the share of one {privacy.unit}")
+        raise ValueError(
+            f"train.privacy.delta {privacy.delta:g} is not below 1 / {units}, the share of one {privacy.unit}: "
+            f"it would let one of them be published as a whole; {0.1 / units:.1g} is usual"
+        )
     rate = min(1.0, batch_size / units)
+    account = _account(privacy, privacy.noise_multiplier or 1.0, rate, steps, units)
+    asked = f"epsilon {privacy.epsilon:g} at delta {privacy.delta:g} for each of {units} {privacy.unit}s"
     if privacy.noise_multiplier is None:
-        noise = _least_noise(privacy, rate, steps)
-        return Plan(noise, rate, steps, _spent(privacy, noise, rate, steps))
-    noise = privacy.noise_multiplier
-    if _spent(privacy, noise, rate, 1) > privacy.epsilon:
-        raise SynthmillError(
-            f"one step with noise_multiplier {noise:g} already spends more than epsilon {privacy.epsilon:g}: "
-            "raise train.privacy.noise_multiplier, lower train.batch_size, or leave the noise out to have it computed"
-        )
-    within, beyond = 1, steps + 1
-    while beyond - within > 1:
-        middle = (within + beyond) // 2
-        within, beyond = (middle, beyond) if _spent(privacy, noise, rate, middle) <= privacy.epsilon else (within, middle)
-    return Plan(noise, rate, within, _spent(privacy, noise, rate, within))
-
-
-def _least_noise(privacy: Privacy, rate: float, steps: int) -> float:
-    from opacus.accountants.utils import get_noise_multiplier
-
-    errors = {"eps_error": EPS_ERROR, "delta_error": privacy.delta / 1000} if privacy.accountant == "prv" else {}
-    try:
-        noise = get_noise_multiplier(
-            target_epsilon=privacy.epsilon,
-            target_delta=privacy.delta,
-            sample_rate=rate,
-            steps=steps,
-            accountant=privacy.accountant,
-            epsilon_tolerance=min(0.01, privacy.epsilon / 100),
-            **errors,
-        )
-    except (ValueError, RuntimeError):  # opacus' words for a budget that no noise keeps, and for one that its grid cannot hold
-        noise = math.inf
-    if not math.isfinite(noise) or _spent(privacy, noise, rate, steps) > privacy.epsilon:
-        raise SynthmillError(
-            f"epsilon {privacy.epsilon:g} at delta {privacy.delta:g} cannot be kept over {steps} steps that take {rate:.3g} of the "
-            f"{privacy.unit}s each: raise train.privacy.epsilon, or lower train.steps or train.batch_size"
-        )
-    return noise
-
-
-def _spent(privacy: Privacy, noise: float, rate: float, steps: int) -> float:
-    """Epsilon of so many steps, as the gate `dp-claim` will compute it again."""
-    return recompute(_account(privacy, Plan(noise, rate, steps, privacy.epsilon), units=1)).value
-
-
-def _account(privacy: Privacy, spent: Plan, units: int) -> PrivacyAccount:
-    return PrivacyAccount(
-        mechanism=privacy.mechanism,
-        unit=privacy.unit,
-        adjacency="add-remove",
-        scope=SCOPE,
-        epsilon=spent.epsilon,
-        delta=privacy.delta,
-        accountant=privacy.accountant,
-        noise_multiplier=spent.noise_multiplier,
-        max_grad_norm=privacy.max_grad_norm,
-        sampling="poisson",
-        sample_rate=spent.sample_rate,
-        steps=spent.steps,
-        examples=units,
-    )
-
-
-def check(network: "torch.nn.Module") -> None:
-    """Raises SynthmillError for a network in which the gradient of one image cannot be told from those of others, such as batch norm's."""
-    from opacus.validators import ModuleValidator
-
-    faults = ModuleValidator.validate(network, strict=False)
-    if faults:
-        raise SynthmillError(f"this network cannot be trained with differential privacy: {faults[0]}")
-    moving = [name for name, module in network.named_modules() if getattr(module, "track_running_stats", False)]
-    if moving:
-        raise SynthmillError(f"this network cannot be trained with differential privacy: {moving[0]} keeps statistics of the images")
+        noise = least_noise(account, privacy.epsilon, most=float(batch_size))
+        if noise is None:
+            raise ValueError(
+                f"{asked} over {steps} steps of {batch_size} needs more noise on each weight than all gradients of a step together: "
+                "raise train.privacy.epsilon or train.batch_size, or lower train.steps"
+            )
+        account = account.model_copy(update={"noise_multiplier": noise})
+    else:
+        taken = last_step(account, privacy.epsilon)
+        if not taken:
+            first = recompute(account.model_copy(update={"steps": 1}), low=False).value
+            raise ValueError(
+                f"train.privacy.noise_multiplier {account.noise_multiplier:g} spends epsilon {first:.3g} at the first step of {batch_size} "
+                f"where the budget is {asked}: raise it or leave it out, lower train.batch_size, or raise train.privacy.epsilon"
+            )
+        account = account.model_copy(update={"steps": taken})
+    return Plan(account.noise_multiplier, rate, account.steps, recompute(account, low=False).value, units)
 
 
 class PrivateSteps:
-    """The steps of one private training. `network` is what losses must be taken of: it keeps a gradient for each image."""
+    """The steps of one private run: who is in each, and what it does to the weights.
+
+    `owners`: int64, N: which unit (0 to plan.units - 1) each image is of. `secret`: that of the run being resumed; None starts a new one.
+    All that a step draws comes from the secret and the step's number, so a resumed run ends in the weights of an undisturbed one.
+    It takes hold of the network, which is to be copied (for an average) before. Train in float32, not compiled.
+    """
 
     def __init__(
         self,
@@ -134,113 +99,125 @@ class PrivateSteps:
         privacy: Privacy,
         plan: Plan,
         owners: np.ndarray,
-        secret: str | None = None,
+        secret: int | None = None,
     ) -> None:
-        """`owners` int64, N: the unit of each image; `secret`: that of a run to be gone on with, a new one unless given."""
-        from opacus import GradSampleModule
+        """Raises ValueError as `check` does, and where the owners or the optimizer are not those of the plan and the network."""
         from opacus.optimizers import DPOptimizer
 
-        check(network)
+        if not np.array_equal(np.unique(owners), np.arange(plan.units)):
+            raise ValueError(f"owners must number all of the plan's {plan.units} {privacy.unit}s from 0")
+        trained = {parameter for parameter in network.parameters() if parameter.requires_grad}
+        if {parameter for group in optimizer.param_groups for parameter in group["params"]} != trained:
+            raise ValueError("the optimizer must hold the trainable parameters of the network, all of them and no others")
         self.privacy, self.plan = privacy, plan
-        self.units, owner = np.unique(owners, return_inverse=True)
-        order = np.argsort(owner, kind="stable")
-        self.images = np.split(order, np.cumsum(np.bincount(owner))[:-1])
-        self.secret = secret or secrets.token_hex(32)
-        self.device = next(network.parameters()).device
-        self.network = GradSampleModule(network, loss_reduction="sum", strict=True)
-        self.optimizer = DPOptimizer(
+        self.owners = np.asarray(owners, dtype=np.int64)
+        self._images = np.split(np.argsort(self.owners, kind="stable"), np.cumsum(np.bincount(self.owners))[:-1])
+        self._secret = secrets.randbits(SECRET_BITS) if secret is None else secret
+        self._next = 0
+        self._gradients = UnitGradients(network, turns=privacy.noise_multiplicity, at_once=privacy.physical_batch)
+        self.network = self._gradients.network
+        self._parameters = list(self._gradients.names)
+        self._optimizer = DPOptimizer(
             optimizer,
             noise_multiplier=plan.noise_multiplier,
             max_grad_norm=privacy.max_grad_norm,
-            expected_batch_size=plan.sample_rate * len(self.units),
+            expected_batch_size=plan.sample_rate * plan.units,
         )
-        self.names = {id(parameter): name for name, parameter in network.named_parameters()}
 
-    def state(self) -> dict[str, str]:
-        """What has to be kept to go on: everything in a step follows from the secret and the step's number."""
-        return {"secret": self.secret}
+    def state(self) -> dict[str, int]:
+        """What a resumed run must be given again. Whoever holds it can subtract the noise: it must not outlive the run."""
+        return {"secret": self._secret}
+
+    def close(self) -> None:
+        """Lets go of the network: it is an ordinary one again."""
+        self._gradients.close()
 
     def account(self, steps: int) -> PrivacyAccount:
-        """What `steps` steps have spent."""
-        taken = Plan(
-            self.plan.noise_multiplier,
-            self.plan.sample_rate,
-            steps,
-            _spent(self.privacy, self.plan.noise_multiplier, self.plan.sample_rate, steps),
-        )
-        return _account(self.privacy, taken, len(self.units))
+        """What the first `steps` steps spent."""
+        account = _account(self.privacy, self.plan.noise_multiplier, self.plan.sample_rate, steps, self.plan.units)
+        return account.model_copy(update={"epsilon": recompute(account, low=False).value})
 
-    def draw(self, number: int) -> list[np.ndarray]:
-        """The units of a step, each as the rows of its images (at most `images_per_unit`, chosen at random)."""
-        random = np.random.Generator(np.random.Philox(key=self._key("units", number)[:2]))
-        taken = np.flatnonzero(random.random(len(self.units)) < self.plan.sample_rate)
+    def draw(self, number: int) -> np.ndarray:
+        """Rows of the images in step `number` (from 0), unit by unit: int64; none where no coin fell so."""
+        random = self._random("sample", number)
+        taken = np.flatnonzero(random.random(self.plan.units) < self.plan.sample_rate)
         most = self.privacy.images_per_unit
-        return [rows if len(rows) <= most else random.permutation(rows)[:most] for rows in (self.images[unit] for unit in taken)]
+        rows = [random.choice(mine, most, replace=False) if len(mine := self._images[unit]) > most else mine for unit in taken]
+        return np.concatenate([np.empty(0, np.int64), *rows])
 
-    def step(self, number: int, drawn: list[np.ndarray], losses: Callable[[np.ndarray, int], "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-        """One step on the units drawn. `losses(rows, turn)`: the loss of each row, of noise and timesteps that differ in each turn."""
+    def step(self, number: int, rows: np.ndarray, losses: Callable[[np.ndarray, np.ndarray], "torch.Tensor"]) -> dict[str, float]:
+        """Step `number` on the images that `draw` gave for it, and its metrics.
+
+        `losses(rows, turns)`, both int64 of one length, gives the loss in `network` of each image at each of its turns (0 to
+        noise_multiplicity - 1), a tensor of that length. What it draws for an entry (noise, timestep) must come from the step, the row
+        and the turn alone; then physical_batch changes nothing. The metrics: `grad_norm` is of the noised gradient and as private as
+        the weights. `units` in the step, the mean `loss` of their images, and the share of units that were `clipped` are not private;
+        the last two are missing where no unit was drawn. A loss that is not finite counts in `loss` only if none is.
+
+        Raises ValueError past the last step of the plan, for a step taken before, and as `UnitGradients.take` does.
+        """
         import torch
 
-        self.optimizer.generator = torch.Generator(self.device).manual_seed(int(self._key("noise", number)[0] >> np.uint64(1)))
-        self.optimizer.zero_grad(set_to_none=True)
-        total, norm = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        parts = self._parts(drawn)
-        for turn, part in enumerate(parts, start=1):
-            rows = np.concatenate([np.repeat(unit, self.privacy.noise_multiplicity) for unit in part])
-            found = losses(rows, turn)
-            found.sum().backward()
-            total += found.detach().sum()
-            self._gather([len(unit) * self.privacy.noise_multiplicity for unit in part])
-            self._add(last=turn == len(parts))
-        if not parts:  # a step whose coins took nobody adds noise all the same
-            for parameter in self.optimizer.params:
-                parameter.grad_sample = torch.zeros((0, *parameter.shape), device=self.device)
-            self._add(last=True)
-        norm = torch.stack([parameter.grad.norm() for parameter in self.optimizer.params]).norm()
-        count = max(1, sum(len(unit) for unit in drawn) * self.privacy.noise_multiplicity)
-        return {"loss": total / count, "grad_norm": norm}
+        if number >= self.plan.steps:
+            raise ValueError(f"the privacy budget ends at step {self.plan.steps}")
+        if number < self._next:
+            raise ValueError(f"step {number} was taken before, and the same noise hides nothing twice")
+        self._next = number + 1
+        seen: list[torch.Tensor] = []
+        norms: list[torch.Tensor] = []
+        for units in self._gradients.micro_batches(rows, self.owners[rows]):
+            loss, norm = self._gradients.take(units, losses)
+            self._optimizer.clip_and_accumulate()
+            seen.append(loss)
+            norms.append(norm)
+        if not norms:
+            self._take_nothing()
+        self._add_noise(number)
+        self._optimizer.scale_grad()
+        noised = torch.nn.utils.get_total_norm([parameter.grad for parameter in self._parameters])
+        self._optimizer.original_optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        metrics = {"grad_norm": noised.item(), "units": float(sum(map(len, norms)))}
+        if norms:
+            loss, norm = torch.cat(seen), torch.cat(norms)
+            finite = loss[loss.isfinite()]
+            metrics["loss"] = (finite if len(finite) else loss).mean().item()
+            metrics["clipped"] = (norm > self.privacy.max_grad_norm).float().mean().item()
+        return metrics
 
-    def _parts(self, drawn: list[np.ndarray]) -> list[list[np.ndarray]]:
-        """The units in lots of at most `physical_batch` rows (one that alone has more is a lot of its own)."""
-        parts: list[list[np.ndarray]] = []
-        room = 0
-        for unit in drawn:
-            rows = len(unit) * self.privacy.noise_multiplicity
-            if not parts or rows > room:
-                parts.append([])
-                room = self.privacy.physical_batch
-            parts[-1].append(unit)
-            room -= rows
-        return parts
+    def _take_nothing(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+        self._optimizer.clip_and_accumulate()
 
-    def _gather(self, sizes: list[int]) -> None:
-        """Replaces the gradients of rows by the mean gradient of each unit, before anything is clipped: one that is no finite number
-        counts as none, lest a single unit spoil the sum."""
+    def _add_noise(self, number: int) -> None:
         import torch
 
-        owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(self.device)
-        share = torch.tensor([1 / size for size in sizes], device=self.device)[owner]
-        for parameter in self.optimizer.params:
-            rows = getattr(parameter, "grad_sample", None)
-            if rows is None:
-                raise SynthmillError(
-                    f"{self.names[id(parameter)]} gets no gradient that is an image's own and could be clipped: no privacy can be promised"
-                )
-            if max(sizes) > 1:
-                weighed = rows * share.view(-1, *[1] * (rows.dim() - 1))
-                rows = torch.zeros((len(sizes), *rows.shape[1:]), device=self.device, dtype=rows.dtype).index_add_(0, owner, weighed)
-            parameter.grad_sample = rows
-        whole = torch.stack([each.grad_sample.flatten(1).isfinite().all(1) for each in self.optimizer.params]).all(0)
-        if not whole.all():
-            for parameter in self.optimizer.params:
-                parameter.grad_sample[~whole] = 0
+        random = self._random("noise", number)
+        scale = self.plan.noise_multiplier * self.privacy.max_grad_norm
+        for parameter in self._parameters:
+            noise = torch.from_numpy(scale * random.standard_normal(tuple(parameter.shape))).to(parameter.device)
+            parameter.grad = (parameter.summed_grad.double() + noise).to(parameter.dtype)
 
-    def _add(self, last: bool) -> None:
-        self.optimizer.signal_skip_step(do_skip=not last)
-        self.optimizer.step()
-        if not last:
-            self.optimizer.zero_grad(set_to_none=True)
+    def _random(self, purpose: str, number: int) -> np.random.Generator:
+        key = hashlib.blake2b(f"{purpose} {number}".encode(), key=self._secret.to_bytes(SECRET_BITS // 8), digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(key)))
 
-    def _key(self, purpose: str, number: int) -> np.ndarray:
-        """uint64, 4: bits that follow from the secret, the purpose and the step."""
-        return np.frombuffer(hashlib.sha256(f"{self.secret} {purpose} {number}".encode()).digest(), dtype=np.uint64)
+
+def _account(privacy: Privacy, noise: float, rate: float, steps: int, units: int) -> PrivacyAccount:
+    """The account of a run, its epsilon yet to be computed."""
+    return PrivacyAccount(
+        mechanism=privacy.mechanism,
+        unit=privacy.unit,
+        adjacency="add-remove",
+        scope=SCOPE,
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        accountant=privacy.accountant,
+        noise_multiplier=noise,
+        max_grad_norm=privacy.max_grad_norm,
+        sampling="poisson",
+        sample_rate=rate,
+        steps=steps,
+        examples=units,
+    )

@@ -53,7 +53,7 @@ class Plugin(Gate):
         account = PrivacyAccount.model_validate(said["privacy"])
         planted = said["canaries"]["included"] if said.get("canaries") else 0
         epsilon = recompute(account)
-        faults = [*self._faults(account, epsilon), *contradictions(account, said["params"], real.train, planted)]
+        faults = [*self._faults(account, epsilon), *contradictions(account, said["params"], said.get("init"), real.train, planted)]
         finite = math.isfinite(epsilon.value)
         return Finding(
             value=epsilon.value if finite else None,
@@ -102,32 +102,51 @@ class Plugin(Gate):
         )
 
 
-def contradictions(account: PrivacyAccount, params: dict, members: Images, planted: int) -> list[str]:
+def contradictions(account: PrivacyAccount, params: dict, init: dict | None, members: Images, planted: int) -> list[str]:
     """Where the account says another run than the model's own params and training images do, in words.
 
-    `params` are the generator's, `planted` the canaries among its training images, each a patient of its own.
+    `params` are the generator's, `init` the model that training started from, `planted` the canaries among its training images, each
+    a patient of its own.
     """
-    images, patients = len(members) + planted, len(set(members.patients)) + planted
-    units = images if account.unit == "image" else patients
+    units = (len(members) if account.unit == "image" else len(set(members.patients))) + planted
     found = []
     if account.examples != units:
         found.append(f"it counts {account.examples} {account.unit}s, and training had {units}")
-    asked = params.get("privacy") or {}
-    noise = asked.get("noise_multiplier")
-    if noise is not None and noise != account.noise_multiplier:
-        found.append(f"it counts noise_multiplier {account.noise_multiplier:g}, and the model was trained with {noise:g}")
-    if "steps" not in params:
-        found.append("the model does not say its steps")
-    # A budget may end a training before its steps do, never after them.
-    elif account.steps > params["steps"] or (noise is None and account.steps != params["steps"]):
-        found.append(f"it counts steps {account.steps}, and the model was trained with {params['steps']}")
-    for name in ("unit", "max_grad_norm"):
-        if name in asked and asked[name] != getattr(account, name):
-            found.append(f"it says {name} {getattr(account, name)}, and the model was trained with {asked[name]}")
+    found += _other_steps(account, params)
+    asked = params.get("privacy")
+    if not asked:
+        found.append("the model's params ask for no privacy, so its gradients were not clipped and noised for each unit")
+    else:
+        for name in ("mechanism", "unit", "delta", "accountant", "max_grad_norm", "noise_multiplier"):
+            said = getattr(account, name)
+            # Where no noise multiplier was asked for, training chose its own: the budget judges it. Where nothing is said, `_faults` does.
+            if asked[name] is not None and said and asked[name] != said:
+                found.append(f"it counts {name} {said}, and the model was trained with {asked[name]}")
+        if account.epsilon > asked["epsilon"]:
+            found.append(f"it claims epsilon {account.epsilon:.4g}, and training was to spend {asked['epsilon']:g} at most")
     if params.get("class_balance"):
         found.append("batches were balanced by class, which is no Poisson sampling")
     if "batch_size" not in params:
         found.append("the model does not say its batch size")
     elif not math.isclose(account.sample_rate, min(1.0, params["batch_size"] / units), rel_tol=1e-9):
         found.append(f"it counts a sampling rate of {account.sample_rate:.4g}, and the model's is {params['batch_size']} / {units}")
+    if init and init["public"] is not True:
+        found.append(
+            f"training started from {init['reference']}, whose own training images it does not cover: nothing says they are public"
+        )
     return found
+
+
+def _other_steps(account: PrivacyAccount, params: dict) -> list[str]:
+    """What is wrong with the number of steps, in words: fewer than the params' only where one more would have broken the budget."""
+    if "steps" not in params:
+        return ["the model does not say its steps"]
+    steps, asked = params["steps"], params.get("privacy")
+    if account.steps == steps:
+        return []
+    if account.steps > steps or not (asked and asked["noise_multiplier"]):
+        return [f"it counts {account.steps} steps, and the model was trained with {steps}"]
+    more = recompute(account.model_copy(update={"steps": account.steps + 1}), low=False).value
+    if more <= asked["epsilon"]:
+        return [f"it counts {account.steps} steps of {steps}, and one more would have kept to the budget of epsilon {asked['epsilon']:g}"]
+    return []

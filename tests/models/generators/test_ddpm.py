@@ -1,5 +1,6 @@
 """The sizes and kinds of image that pixel diffusion has to draw, and where it says beforehand that it cannot."""
 
+import copy
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from schema.params import Sample
+from schema.privacy import Privacy
 
 PLAN = Sample(n=2, batch_size=2, shard_size=2, steps=2)
 
@@ -67,3 +69,33 @@ def test_what_cannot_work_is_said_before_it_is_tried(config, shape, plan, messag
     if config.get("privacy"):
         config = config | {"privacy": {"mechanism": "dp-sgd", "epsilon": 8, "delta": 1e-5, "max_grad_norm": 1}}
     assert re.search(message, Plugin.objections(Config(steps=1, **config), shape, Sample(n=1, **plan)))
+
+
+PRIVATE = {"channels": [8, 16], "steps": 6, "batch_size": 6, "checkpoint_every": 3, "timesteps": 50, "warmup": 2}
+
+
+def privately_trained(resume=None):
+    shape = Shape(16, 16, 1, 2)
+    made = Plugin(
+        Config(**PRIVATE, privacy=Privacy(epsilon=8, delta=1e-2, max_grad_norm=0.5, noise_multiplicity=2, accountant="rdp")),
+        shape,
+        torch.device("cpu"),
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 1), dtype=np.uint8)
+    kept, said = [], []
+    material = Material(pixels, np.arange(24)[:, None] % 2, np.arange(24) // 2)
+    made.fit(material, resume, lambda state: kept.append(copy.deepcopy(state)), lambda *words: said.append(words))
+    return made, kept, said
+
+
+def test_a_diffusion_model_trains_privately_says_what_it_spent_and_resumes_to_the_same_weights():
+    made, kept, said = privately_trained()
+    assert made.account.steps == 6
+    assert made.account.examples == 12
+    assert made.account.sample_rate == 0.5
+    assert 7.5 < made.account.epsilon <= 8
+    assert [number for number, _ in said] == [1, 2, 3, 4, 5, 6]
+    again, _, _ = privately_trained(resume=kept[0])
+    assert all(torch.equal(value, again.network.state_dict()[name]) for name, value in made.network.state_dict().items())
+    other, _, _ = privately_trained()
+    assert not torch.equal(other.network.conv_in.weight, made.network.conv_in.weight)
