@@ -177,12 +177,18 @@ def test_privacy_never_lets_the_autoencoder_see_the_images():
     private = {"privacy": PRIVACY}
     plan = Sample(n=1, prevalence="uniform")
     assert "set train.autoencoder.steps to 0" in Plugin.objections(generator(**private).config, SHAPE, plan)
-    with pytest.raises(UsageError, match="start from a model that was trained on others"):
+    with pytest.raises(UsageError, match=r"let train\.init name a model that was trained on others"):
         fit(generator(**private))
     fixed = generator(autoencoder={**AUTOENCODER, "steps": 0}, **private)
     assert Plugin.objections(fixed.config, SHAPE, plan) is None
     with pytest.raises(UsageError, match="no model was given to take an autoencoder from"):
         fit(fixed)
+    given = generator()
+    fit(given)
+    fixed.start(given.components())
+    fit(fixed)
+    assert 0 < fixed.account.epsilon <= PRIVACY["epsilon"]
+    assert all(torch.equal(ours, given.vae.state_dict()[key]) for key, ours in fixed.vae.state_dict().items())
 
 
 @pytest.mark.parametrize(
