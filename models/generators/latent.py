@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 OWN_AUTOENCODER = (
-    "train.privacy covers the U-Net alone, so the autoencoder must not learn from these images: start from a model that was trained on "
-    "others, and set train.autoencoder.steps to 0"
+    "train.privacy covers the U-Net alone, so the autoencoder must not learn from these images: let train.init name a model that was "
+    "trained on others, and set train.autoencoder.steps to 0"
 )
 
 
@@ -105,7 +105,9 @@ class Plugin(Diffusion):
         elif first:
             self._freeze(self._train_autoencoder(material.pixels, resume, checkpoint, step))
         elif self.vae is None:
-            raise UsageError("train.autoencoder.steps is 0, and no model was given to take an autoencoder from: raise it, or give one")
+            raise UsageError(
+                "train.autoencoder.steps is 0, and no model was given to take an autoencoder from: raise it, or set train.init"
+            )
 
         def keep(state: dict[str, Any]) -> None:
             autoencoder = {"weights": self.vae.state_dict(), "scaling_factor": self.vae.config.scaling_factor}

@@ -213,7 +213,8 @@ def scaling_factor(model: "AutoencoderKL", images: np.ndarray) -> float:
     deviation = _means(model, torch.from_numpy(few)).double().std().item()
     if not math.isfinite(deviation) or deviation < 1e-6:
         raise FloatingPointError(
-            f"the latents have a standard deviation of {deviation}: lower {AutoencoderConfig.path}.kl_weight and run again"
+            f"the latents have a standard deviation of {deviation:g} and hold nothing: "
+            f"lower {AutoencoderConfig.path}.kl_weight and run again"
         )
     return 1 / deviation
 
