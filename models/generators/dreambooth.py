@@ -304,11 +304,12 @@ class Plugin(Diffusion):
 
     def _take(self, base) -> None:
         """Makes these parts the ones to work with, and finds the words for the classes in their vocabulary."""
+        from models.learning.stable_diffusion import forget_place
         from models.learning.tokens import rare_tokens
 
         config = self.config
         for part in (base.text_encoder, base.vae, base.unet):
-            part.to(self.device).eval().requires_grad_(False)
+            forget_place(part.to(self.device).eval().requires_grad_(False))
         self.base, self.scheduler, self._encoded = base, base.scheduler, {}
         if config.tokens:
             tokens = [config.tokens[label] for label in self.labels]
