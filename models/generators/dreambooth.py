@@ -39,7 +39,7 @@ class Lora(Section):
 class Prior(Section):
     """Prior preservation: images that the base makes of `class_prompt` before training starts, and goes on learning from."""
 
-    weight: float = Field(default=0.0, ge=0, description="of their loss; 0 is none, 1 is usual")
+    weight: float = Field(default=0.0, ge=0, description="of their loss; 0 is none, 1 is usual and doubles the time of a step")
     images: int = Field(default=200, ge=1)
     steps: int = Field(default=20, ge=1, le=1000, description="network evaluations an image")
     guidance: float = Field(default=7.5, ge=0, le=20)
@@ -48,7 +48,9 @@ class Prior(Section):
 class Config(DiffusionConfig):
     kind: Literal["dreambooth"] = "dreambooth"
     base: str | PhantomBase = Field(description="the folder or hub id of a Stable Diffusion, or drawn phantoms to pretrain a small one on")
-    revision: str | None = Field(default=None, description="the commit of a hub id: without one, what is trained on can change")
+    revision: str | None = Field(
+        default=None, description="the commit of a hub id, or how a folder's digest begins; without it the base can change"
+    )
     prediction: Literal["base"] = Field(default="base", description="as the base was trained")
     schedule: Literal["base"] = Field(default="base", description="as the base was trained")
     timesteps: int = Field(default=1000, ge=10, description="those of the base")
@@ -59,7 +61,7 @@ class Config(DiffusionConfig):
     prior: Prior = Prior()
     lora: Lora | None = Field(default=Lora(), description="null trains all weights")
     train_text_encoder: bool = False
-    gradient_checkpointing: bool = Field(default=False, description="less memory, about a third slower")
+    gradient_checkpointing: bool = Field(default=False, description="less memory, slower steps")
     optimizer: Literal["adamw", "adamw8bit"] = Field(default="adamw", description="adamw8bit takes bitsandbytes and a CUDA GPU")
     batch_size: int = Field(default=4, ge=1)
     lr: float = Field(default=1e-4, gt=0, description="peak learning rate: about 1e-4 for LoRA, 5e-6 for all weights of a large base")
@@ -302,11 +304,12 @@ class Plugin(Diffusion):
 
     def _take(self, base) -> None:
         """Makes these parts the ones to work with, and finds the words for the classes in their vocabulary."""
+        from models.learning.stable_diffusion import forget_place
         from models.learning.tokens import rare_tokens
 
         config = self.config
         for part in (base.text_encoder, base.vae, base.unet):
-            part.to(self.device).eval().requires_grad_(False)
+            forget_place(part.to(self.device).eval().requires_grad_(False))
         self.base, self.scheduler, self._encoded = base, base.scheduler, {}
         if config.tokens:
             tokens = [config.tokens[label] for label in self.labels]

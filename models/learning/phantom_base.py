@@ -39,6 +39,7 @@ class PhantomBase(Section):
         default=[32, 64, 96], min_length=1, description="feature maps of the U-Net at each resolution of the latents"
     )
     text_width: int = Field(default=64, ge=4, multiple_of=4, description="of what the text encoder says of each token")
+    text_length: int = Field(default=32, ge=8, le=77, description="tokens of the longest prompt, start and end included")
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
     seed: int = Field(default=0, ge=0, description="decides the phantoms and the first weights")
 
@@ -71,6 +72,18 @@ class PhantomBase(Section):
         return pixels, places
 
 
+def recoloured(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """Every second image in colours of another world: its channels exchanged, and each of a gamma of its own (1/2 to 2).
+
+    Phantoms have the palette of their modality and hardly more, and an autoencoder gives back no colour that it has never seen."""
+    made = pixels.copy()
+    for number in range(1, len(pixels), 2):
+        random = np.random.default_rng([seed, 7, number])
+        gamma = 2.0 ** random.uniform(-1, 1, 3)
+        made[number] = (255 * (pixels[number][:, :, random.permutation(3)] / 255.0) ** gamma).round().astype(np.uint8)
+    return made
+
+
 def pretrain(outer: "Plugin", state: dict[str, Any], checkpoint, step) -> "Parts":
     """A small Stable Diffusion for the images of `outer` that has learned to draw phantoms: its autoencoder first, then the text encoder
     and the U-Net, by the training of `outer` itself with all weights and no tokens.
@@ -86,7 +99,7 @@ def pretrain(outer: "Plugin", state: dict[str, Any], checkpoint, step) -> "Parts
 
     def parts_round(vae: Any) -> "Parts":
         torch.manual_seed(asked.seed)
-        return tiny(words, vae, asked.channels, asked.text_width, outer.config.timesteps, asked.prediction)
+        return tiny(words, vae, asked.channels, asked.text_width, asked.text_length, outer.config.timesteps, asked.prediction)
 
     if "parts" in state:
         return restore(parts_round(build_autoencoder(asked.autoencoder, shape.height, shape.width, 3)), state["parts"])
@@ -97,7 +110,7 @@ def pretrain(outer: "Plugin", state: dict[str, Any], checkpoint, step) -> "Parts
         vae.register_to_config(scaling_factor=state["scaling_factor"])
     else:
         vae = train_autoencoder(
-            pixels if shape.channels == 3 else pixels.repeat(3, axis=3),
+            recoloured(pixels, asked.seed) if shape.channels == 3 else pixels.repeat(3, axis=3),
             asked.autoencoder,
             outer.device,
             state.get("autoencoder"),

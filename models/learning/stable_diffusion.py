@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from models.learning.tokens import build_tokenizer
+from schema.digest import sha256_file, sha256_json
 
 WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
 """The parts that have weights, and what the file of them is called before `.safetensors`."""
@@ -78,10 +79,11 @@ def restore(parts: Parts, state: dict[str, Any]) -> Parts:
 def load(base: str, revision: str | None = None) -> Parts:
     """The Stable Diffusion in a local folder, or of this id on the Hugging Face hub: in float32, on the CPU, nothing trained.
 
-    Reads safetensors alone: a pickle could run code and is never opened. Raises ValueError, saying what to do, for anything else.
+    `revision`: the commit of a hub id, or of a folder how its `digest_of` begins. Reads safetensors alone: a pickle could run code and is
+    never opened. Raises ValueError, saying what to do, for anything else.
     """
-    folder = Path(base).expanduser()
-    folder = folder if folder.is_dir() else _fetch(base, revision)
+    folder, here = Path(base).expanduser(), Path(base).expanduser().is_dir()
+    folder = folder if here else _fetch(base, revision)
     try:
         kinds = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -98,12 +100,20 @@ def load(base: str, revision: str | None = None) -> Parts:
             raise ValueError(f"{base}: its {name} is a {kind}, where {allowed[0]} is needed")
     for name in (*CLASSES, "scheduler"):
         _check_files(base, folder, name)
+    if here and revision is not None and not (found := digest_of(folder)).startswith(revision):
+        raise ValueError(f"{base} holds other files than train.revision {revision!r} names: theirs is {found}")
     parts = Parts(**{name: _open(base, folder, name) for name in (*CLASSES, "scheduler")})
     try:
         parts.check()
     except ValueError as error:
         raise ValueError(f"{base}: {error}") from None
     return parts
+
+
+def digest_of(folder: Path) -> str:
+    """What the files of a Stable Diffusion's parts are told from others by, wherever the folder stands."""
+    files = sorted(path for name in (*CLASSES, "scheduler") for path in (folder / name).glob("*") if path.suffix not in PICKLES)
+    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files if path.is_file()])
 
 
 def _fetch(base: str, revision: str | None) -> Path:
@@ -155,16 +165,14 @@ def _open(base: str, folder: Path, name: str) -> Any:
         if name == "scheduler":
             return DDIMScheduler.from_pretrained(folder / name, local_files_only=True)
         kind = {"text_encoder": CLIPTextModel, "vae": AutoencoderKL, "unet": UNet2DConditionModel}[name]
-        part, told = kind.from_pretrained(
-            folder / name, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
-        )
+        part, told = kind.from_pretrained(folder / name, local_files_only=True, use_safetensors=True, output_loading_info=True)
     except Exception as error:  # What a broken file raises depends on where it broke: any of it means the same to a person.
         raise ValueError(f"{base}: its {name} cannot be read ({_first_line(error)}): fetch it again") from error
     if told["missing_keys"] or told["mismatched_keys"]:
         lacking = sorted([*told["missing_keys"], *map(str, told["mismatched_keys"])])
         raise ValueError(f"{base}: its {name} lacks {len(lacking)} of its weights, {lacking[0]} first: fetch it again")
     forget_place(part)
-    return part.eval().requires_grad_(False)
+    return part.float().eval().requires_grad_(False)
 
 
 def _first_line(error: Exception) -> str:
@@ -180,13 +188,19 @@ def forget_place(part: Any) -> None:
 
 
 def tiny(
-    words: Iterable[str], vae: nn.Module, channels: Sequence[int], text_width: int, timesteps: int = 1000, prediction: str = "epsilon"
+    words: Iterable[str],
+    vae: nn.Module,
+    channels: Sequence[int],
+    text_width: int,
+    text_length: int = 77,
+    timesteps: int = 1000,
+    prediction: str = "epsilon",
 ) -> Parts:
     """A small Stable Diffusion round this autoencoder, its vocabulary holding `words`; torch's own generator draws the weights."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    tokenizer = build_tokenizer(words)
+    tokenizer = build_tokenizer(words, text_length)
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -200,6 +214,8 @@ def tiny(
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    # Of unit variance: words that pretraining never meets must be as far apart as those it does, and CLIP's 0.02 leaves them alike.
+    nn.init.normal_(text_encoder.get_input_embeddings().weight)
     depth = len(channels)
     crossing = [depth == 1 or place < depth - 1 for place in range(depth)]
     unet = UNet2DConditionModel(

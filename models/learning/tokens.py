@@ -47,7 +47,7 @@ TRIPLES = (
 """Words of the tiny vocabulary that mean nothing, for classes to take as theirs."""
 
 
-def build_tokenizer(words: Iterable[str]) -> Any:
+def build_tokenizer(words: Iterable[str], length: int = 77) -> Any:
     """A CLIP tokenizer to which each of `words`, and each of TRIPLES, is one token; anything else it spells byte by byte.
 
     Its vocabulary is laid out as CLIP's own: the bytes, the bytes that end a word, what was merged, start and end.
@@ -60,7 +60,7 @@ def build_tokenizer(words: Iterable[str]) -> Any:
     merges = learn_merges([bytes_of.pre_tokenize_str(word.lower())[0][0] for word in dict.fromkeys([*words, *TRIPLES])])
     entries = [*alphabet, *(f"{byte}{END}" for byte in alphabet), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {entry: place for place, entry in enumerate(dict.fromkeys(entries))}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
 
 
 def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:

@@ -186,14 +186,17 @@ def test_a_base_of_phantoms_is_pretrained_once_for_all_siblings():
     assert not moved(generator.components()["unet"], shadow.components()["unet"])
 
 
-def test_training_can_begin_from_a_model_of_its_own(base):
+def test_training_can_begin_from_a_model_of_its_own(base, tmp_path):
     earlier = fitted(base)
+    weights.save(earlier, tmp_path / "earlier", "digest", 0.1)
     later = made("no/where")
-    later.start(earlier.components())
+    later.start(weights.components(tmp_path / "earlier", Plugin))
     assert later.total_steps == 2
     later.fit(material(), None, lambda _: None, lambda *_: None)
     assert moved(earlier.components()["unet"], later.components()["unet"])
     assert not moved(earlier.components()["vae"], later.components()["vae"])
+    weights.save(later, tmp_path / "later", "digest", 0.1)
+    assert not [path for path in (tmp_path / "later").rglob("*.json") if str(tmp_path) in path.read_text()]
     strange = Plugin(Config(**{**TRAINED, "base": "no/where", "timesteps": 60}), SHAPE, torch.device("cpu"), LABELS, SEX)
     with pytest.raises(ValueError, match=r"it has 50 timesteps, and train\.timesteps is 60"):
         strange.start(earlier.components())

@@ -57,6 +57,22 @@ def test_what_is_loaded_has_the_weights_that_were_saved_and_forgets_where_they_l
     assert not [text for text in texts if str(saved) in text]
 
 
+def test_a_base_kept_in_half_precision_is_trained_in_full(saved, base):
+    for name in stable_diffusion.WEIGHTS:
+        getattr(small(), name).half().save_pretrained(base / name)
+    loaded = stable_diffusion.load(str(base))
+    assert {each.dtype for name in stable_diffusion.WEIGHTS for each in getattr(loaded, name).parameters()} == {torch.float32}
+
+
+def test_a_folder_is_held_to_the_digest_that_was_named(saved, base):
+    digest = stable_diffusion.digest_of(saved)
+    assert digest == stable_diffusion.digest_of(base)
+    assert stable_diffusion.load(str(base), digest[:12]).factor == 4
+    _edit(base, "scheduler/scheduler_config.json", beta_end=0.02)
+    with pytest.raises(ValueError, match=f"other files than train.revision '{digest[:12]}' names: theirs is"):
+        stable_diffusion.load(str(base), digest[:12])
+
+
 def _edit(folder, name, **changed):
     path = folder / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
