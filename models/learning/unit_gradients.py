@@ -4,6 +4,7 @@ By opacus' `GradSampleModule`, which takes the gradient of each image from what 
 (Goodfellow, "Efficient per-example gradient computations", 2015, arXiv:1510.01799).
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,10 @@ class UnitGradients:
         loss = losses(rows, turns)
         if loss.shape != (len(rows),):
             raise ValueError(f"the loss is of shape {tuple(loss.shape)}, and must be one number for each of {len(rows)} images")
-        loss.sum().backward()
+        with warnings.catch_warnings():
+            # The first layer's input is an image, which needs no gradient; the gradient of the layer's weights is whole all the same.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")
+            loss.sum().backward()
         if changed := self._buffers.items() ^ self._versions().items():
             name = min(changed)[0]
             raise ValueError(f"buffer {name!r} changed in a step, and no noise hides what it holds: use layers without statistics")
