@@ -339,7 +339,7 @@ ACCOUNTANTS = {"prv": PRVAccountant, "rdp": RDPAccountant}
 
 
 @pytest.mark.parametrize("accountant", sorted(ACCOUNTANTS))
-@pytest.mark.parametrize(("epsilon", "units", "batch", "steps"), [(8.0, 3000, 64, 2000), (1.0, 300, 150, 50)])
+@pytest.mark.parametrize(("epsilon", "units", "batch", "steps"), [(8.0, 3000, 64, 2000), (1.0, 1000, 100, 50)])
 def test_the_plan_spends_the_budget_and_no_more(accountant, epsilon, units, batch, steps):
     asked = Privacy(epsilon=epsilon, delta=0.1 / units, accountant=accountant)
     found = plan(asked, units, batch, steps)
@@ -354,7 +354,7 @@ def test_the_plan_spends_the_budget_and_no_more(accountant, epsilon, units, batc
 def test_the_account_of_a_run_is_that_of_its_plan():
     problem = Problem(unit="patient")
     asked = Privacy(epsilon=2.0, delta=0.01, noise_multiplier=2.0)
-    found = plan(asked, UNITS, 2, 100)
+    found = plan(asked, UNITS, 2, 5)
     network = copy.deepcopy(problem.start)
     steps = PrivateSteps(network, torch.optim.SGD(network.parameters(), lr=1.0), asked, found, problem.owners)
     account = steps.account(found.steps)
