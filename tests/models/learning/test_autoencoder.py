@@ -34,7 +34,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trained(images):
-    return train(images[:32], channels=[16, 16], steps=150, lr=0.01, ema_decay=0.9, reconstruction="l2")
+    return train(images[:32], channels=[16, 16], steps=120, lr=0.01, ema_decay=0.9, reconstruction="l2")
 
 
 def test_it_gives_back_images_it_never_saw_far_better_than_their_mean_would(trained, images):
