@@ -81,7 +81,7 @@ def step_of(kind: str):
     from models.generators.ddpm import Config, Plugin
 
     torch.manual_seed(0)
-    unet = Plugin(Config(steps=STEPS), Shape(SIDE, SIDE, 1, 2), torch.device("cpu"))._build_unet().train()
+    unet = Plugin(Config(steps=STEPS), Shape(SIDE, SIDE, 1, 2), torch.device("cpu")).build_network().train()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3)
     images = torch.randn(BATCH, 1, SIDE, SIDE)
 
