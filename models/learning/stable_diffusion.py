@@ -229,12 +229,14 @@ def tiny(
         attention_head_dim=math.gcd(4, *channels),
         norm_num_groups=math.gcd(8, *channels),
     )
-    # The schedule of Stable Diffusion 1, as the scheduler_config.json of its checkpoints has it.
+    # The schedule of Stable Diffusion 1, as the scheduler_config.json of its checkpoints has it, stretched where there are fewer steps: it
+    # must end in noise, for what can still be seen there is not learned from words.
+    scale = 1000 / timesteps
     scheduler = DDIMScheduler(
         num_train_timesteps=timesteps,
         beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
+        beta_start=min(0.00085 * scale, 0.1),
+        beta_end=min(0.012 * scale, 0.9),
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,

@@ -124,6 +124,45 @@ def test_guidance_leads_away_from_the_negative_prompt(base):
     )
 
 
+def test_the_word_of_the_class_decides_what_is_drawn():
+    """Dark and bright images, told apart by a token alone."""
+    pixels = np.repeat(np.array([60, 195]), 32)[:, None, None, None] + np.random.default_rng(0).integers(-10, 10, (64, 16, 16, 1))
+    phantoms = {
+        "phantoms": "chest",
+        "n": 64,
+        "autoencoder": {"steps": 300, "channels": [16, 16, 16], "batch_size": 16, "lr": 4e-3, "warmup": 5, "kl_weight": 1e-7},
+        "steps": 20,
+        "batch_size": 16,
+        "channels": [16, 32],
+        "prediction": "v_prediction",
+    }
+    told = Config(
+        base=phantoms,
+        prompt="a {token} {class_noun}",
+        class_prompt="a {class_noun}",
+        class_noun="drawing",
+        lora=None,
+        train_text_encoder=True,
+        steps=250,
+        batch_size=16,
+        lr=3e-3,
+        warmup=10,
+        timesteps=100,
+        ema_decay=0.9,
+        class_dropout=0.1,
+    )
+    shape = Shape(16, 16, 1, 2)
+    taught = Plugin(told, shape, torch.device("cpu"), ["dark", "bright"])
+    taught.fit(Material(pixels.astype(np.uint8), np.repeat([0, 1], 32)[:, None], np.arange(64)), None, lambda _: None, lambda *_: None)
+    plan = Sample(n=8, batch_size=8, shard_size=8, steps=10)
+    dark, bright = (taught.sample(np.arange(8), np.full((8, 1), code), plan).mean(axis=(1, 2, 3)) for code in (0, 1))
+    # Each is as dark or bright as this autoencoder gives such images back.
+    given_back = taught.decode(taught.encode(torch.from_numpy(pixels.astype(np.uint8)))).mean(axis=(1, 2, 3))
+    assert np.abs(dark - given_back[:32].mean()).max() < 20
+    assert np.abs(bright - given_back[32:].mean()).max() < 20
+    assert given_back[32:].mean() - given_back[:32].mean() > 80
+
+
 def test_the_prior_is_the_bases_own_images_and_weighs_as_asked(base):
     """The gradient of half a weight lies half way between those of none and of one: the loss is linear in it."""
     first = {}
