@@ -148,3 +148,13 @@ def test_a_hub_id_is_refused_at_once_where_there_is_no_network(monkeypatch, tmp_
     assert time.monotonic() - start < 5
     with pytest.raises(ValueError, match="neither a folder here nor an id of the hub"):
         stable_diffusion.load("/no/such/folder")
+
+
+@pytest.mark.parametrize("timesteps", [50, 100, 1000])
+def test_the_schedule_of_a_small_one_ends_in_noise_however_few_its_timesteps(timesteps):
+    torch.manual_seed(0)
+    vae = build_autoencoder(AutoencoderConfig(steps=0, channels=[8, 8, 8]), 16, 16, 3)
+    alphas = stable_diffusion.tiny(WORDS, vae, [8, 16], 16, timesteps=timesteps).scheduler.alphas_cumprod
+    # Stable Diffusion 1 keeps 0.47 % of the variance of an image to the end.
+    assert 0 < alphas[-1] < 0.006
+    assert alphas[0] > 0.95
