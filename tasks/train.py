@@ -4,12 +4,13 @@ python -m tasks.train pneumonia
 """
 
 import io
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from schema.digest import read_json, write_bytes, write_json
+from schema.digest import read_json, sha256_bytes, write_bytes, write_json
 from schema.errors import SynthmillError
 from schema.params import Sample, Training, load
 from schema.record import encode_png
@@ -17,6 +18,8 @@ from tasks.progress import ticking
 from tasks.shards import manifest, real_images
 from tasks.stage import Scratch, ingest_folder, main, model_folder
 
+DIGEST = 64
+"""Characters of a sha256, by which a checkpoint begins."""
 GRID = 8
 """Images a side of the sample grid that is logged."""
 
@@ -127,15 +130,23 @@ def _load_checkpoint(folder: Path) -> dict | None:
     import torch
 
     path = folder / "checkpoint.pt"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    if data[:DIGEST].decode("ascii", "replace") != sha256_bytes(data[DIGEST:]):
+        print(f"{path} is damaged on the disk: it is thrown away, and training starts at its first step", file=sys.stderr)
+        path.unlink()
+        return None
+    return torch.load(io.BytesIO(data[DIGEST:]), map_location="cpu", weights_only=True)
 
 
 def _save_checkpoint(folder: Path, state: dict) -> None:
+    """Its digest first, since torch does not notice a flipped bit, and then the state."""
     import torch
 
     stream = io.BytesIO()
     torch.save(state, stream)
-    write_bytes(folder / "checkpoint.pt", stream.getvalue())
+    write_bytes(folder / "checkpoint.pt", sha256_bytes(stream.getvalue()).encode() + stream.getvalue())
 
 
 def _tracked_id(folder: Path) -> str | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from train_workspace import workspace
 
 from models.generators import Shape
 from models.generators.ddpm import Plugin
@@ -19,6 +18,7 @@ from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.params import Training, load
 from tasks import borrowed, provenance, starts, tracking, train, weights
 from tests.conftest import CHECKOUT
+from tests.train_workspace import workspace
 
 SHAPE = Shape(16, 16, 1, 2)
 

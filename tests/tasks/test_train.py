@@ -7,12 +7,14 @@ import sys
 import time
 
 import pytest
-from train_workspace import workspace
+import torch
 
 from models import canary
 from models.generators import Shape
 from schema.digest import read_json, write_json
+from tasks import train
 from tests.conftest import CHECKOUT
+from tests.train_workspace import workspace
 
 CANARIES = {"n": 8, "seed": 2}
 
@@ -70,3 +72,18 @@ def test_a_class_that_a_split_lacks_is_refused_before_any_training(tmp_path):
     running = start(folder)
     assert running.wait() == 1
     assert "error: tiny has no image of 'b' in the split 'holdout'" in running.stderr.read()
+
+
+@pytest.mark.parametrize("place", [0, 70, -1])
+def test_a_damaged_checkpoint_is_thrown_away_and_said(tmp_path, capsys, place):
+    state = {"fit": {"step": 3, "network": {"w": torch.arange(9.0)}}, "losses": [0.5]}
+    train._save_checkpoint(tmp_path, state)
+    again = train._load_checkpoint(tmp_path)
+    assert torch.equal(again["fit"]["network"]["w"], state["fit"]["network"]["w"])
+    path = tmp_path / "checkpoint.pt"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    assert train._load_checkpoint(tmp_path) is None
+    assert "damaged on the disk" in capsys.readouterr().err
+    assert not path.exists()
