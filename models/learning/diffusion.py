@@ -6,6 +6,7 @@ Salimans, Ho, "Progressive Distillation", 2022 (arXiv:2202.00512): v prediction 
 Training via Min-SNR Weighting Strategy", 2023 (arXiv:2303.09556): the weights of the timesteps (section 3.4).
 """
 
+import hashlib
 import itertools
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
@@ -300,7 +301,7 @@ class Diffusion(Generator):
         return DDPMScheduler.from_config(self.scheduler.config, **clipped)
 
     bounded = True
-    """Whether latents lie in -1..1, so that a guess out of it can be pulled back."""
+    """Whether it is pixels that are noised: a guess out of -1..1 can be pulled back, and to encode them costs nothing."""
 
     @property
     def _sees_velocity(self) -> bool:
@@ -317,7 +318,22 @@ class Diffusion(Generator):
 
         for start in range(0, len(images), CHUNK):
             rows = slice(start, start + CHUNK)
-            yield rows, self.encode(torch.from_numpy(images[rows])), torch.from_numpy(conditions[rows]).to(self.device)
+            yield rows, self._remembered(images[rows]), torch.from_numpy(conditions[rows]).to(self.device)
+
+    def _remembered(self, images: np.ndarray) -> "torch.Tensor":
+        """`encode`, which attacks ask of the same images for one timestep after the other; kept for as long as the network is."""
+        import torch
+
+        if self.bounded:
+            return self.encode(torch.from_numpy(images))
+        network, kept = self.__dict__.get("_kept", (None, {}))
+        if network is not self.network:
+            kept = {}
+            self._kept = (self.network, kept)
+        name = hashlib.sha256(images.tobytes()).digest()
+        if name not in kept:
+            kept[name] = self.encode(torch.from_numpy(images))
+        return kept[name]
 
     def _at(self, timestep: int, images):
         import torch

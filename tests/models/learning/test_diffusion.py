@@ -101,6 +101,23 @@ def test_guidance_moves_away_from_what_is_drawn_when_nothing_is_said():
         assert (output == expected).all()
 
 
+def test_attacks_encode_each_image_once_until_the_network_is_another():
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 1), dtype=np.uint8)
+    told = np.zeros((70, 1), np.int64)
+    made = generator()
+    made.network, made.bounded, plain, seen = made.build_network().eval(), False, made.encode, []
+    first = made.losses(pixels, told, [5, 50], seed=0)
+    made.encode = lambda images: seen.append(len(images)) or plain(images)
+    again = generator()
+    again.network, again.bounded, again.encode = made.network, False, made.encode
+    assert np.array_equal(again.losses(pixels, told, [5, 50], seed=0), first)
+    again.proximal_errors(pixels, told, [20])
+    assert seen == [64, 6]
+    again.network = made.build_network().eval()
+    again.losses(pixels, told, [5], seed=0)
+    assert seen == [64, 6, 64, 6]
+
+
 def test_pixels_come_back_from_the_range_that_networks_see():
     pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
     assert np.array_equal(to_pixels(to_unit(pixels)), pixels.numpy())
