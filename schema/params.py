@@ -242,7 +242,7 @@ class Sample(Section):
     spacing: Literal["trailing", "quadratic"] = Field(
         default="trailing", description="timesteps at equal distances, or dense where there is little noise (dpm-solver++ only)"
     )
-    guidance: float = Field(default=1.0, ge=0, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
+    guidance: float = Field(default=1.0, ge=1, le=20, description="classifier-free guidance weight; 1 is none, more sharpens the classes")
     negative_prompt: str = Field(
         default="", max_length=300, description="what guidance leads away from, in words; for generators that are told by words"
     )

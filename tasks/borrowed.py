@@ -85,12 +85,12 @@ def check_fit(reference: str, said: Mapping[str, Any], kind: str, shape: "Shape"
     theirs = {
         **{f"image.{side}": said["shape"][side] for side in ("height", "width", "channels")},
         "labels": said["labels"] if sorted(said["labels"]) == sorted(labels) else len(said["labels"]),
-        "conditions": {Condition(**each).name: each["values"] for each in said.get("conditions", [])},
+        "conditions": [_told(Condition(**each)) for each in said.get("conditions", [])],
     }
     ours = {
         **{f"image.{side}": getattr(shape, side) for side in ("height", "width", "channels")},
         "labels": list(labels) if sorted(said["labels"]) == sorted(labels) else len(labels),
-        "conditions": {each.name: list(each.values) for each in told},
+        "conditions": [_told(each) for each in told],
     }
     differs = [f"{name} {_written(theirs[name])} there and {_written(ours[name])} here" for name in ours if theirs[name] != ours[name]]
     if differs:
@@ -98,6 +98,11 @@ def check_fit(reference: str, said: Mapping[str, Any], kind: str, shape: "Shape"
             f"train.init {reference} draws something else than this dataset asks for ({'; '.join(differs)}): "
             "name a model of the same, or leave train.init out"
         )
+
+
+def _told(condition: Condition) -> list[Any]:
+    """Name, words and edges: a network knows each by its place alone."""
+    return [condition.name, list(condition.values), list(condition.edges)]
 
 
 def is_public(reference: str, said: Mapping[str, Any], section: Training) -> bool:
@@ -112,6 +117,22 @@ def is_public(reference: str, said: Mapping[str, Any], section: Training) -> boo
             f"train.init {reference} was trained on images that are not known to be public, and train.privacy would promise nothing "
             "to the patients in them: start from a model of phantoms, leave train.init out, or, if those images are public, say "
             "`public_init: true` in train.privacy"
+        )
+    return public
+
+
+def base_is_public(section: Training) -> bool:
+    """Whether a generator's `base` is known to have seen public images alone: drawn phantoms, or what `train.privacy.public_init` says.
+
+    Raises SynthmillError where it is not and this training is to be differentially private.
+    """
+    options = section.options()
+    privacy, base = options.get("privacy"), options.get("base")
+    public = not isinstance(base, str) or bool(privacy and privacy.get("public_init"))
+    if privacy and not public:
+        raise SynthmillError(
+            f"train.base {base} is not known to be made of public images, and train.privacy would promise nothing to the people in them: "
+            "take a base of phantoms, or, if those images are public, say `public_init: true` in train.privacy"
         )
     return public
 

@@ -11,12 +11,16 @@ import pyarrow as pa
 
 from schema.conditions import WITHHELD, Condition, attributes, codes
 from schema.digest import read_json, sha256_json, sha256_pixels, sha256_set, write_json
+from schema.errors import UsageError
 from schema.params import Sample, load
 from schema.record import encode_png, synthetic_schema
 from schema.release import record_digest
 from tasks.progress import ticking
 from tasks.shards import columns, keep, kept, manifest, tables
 from tasks.stage import Scratch, ingest_folder, main, model_folder, samples_folder
+
+FEW = 10
+"""Patients below which shares of theirs would say what each of them is."""
 
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio's fractional part: its multiples fill the unit interval evenly, however many are taken."""
@@ -32,7 +36,7 @@ def labels_of(first: int, last: int, shares: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Shares:
     """How often each class is drawn, and within it each word of a condition: `classes` of length C, `words` an array C x values for each
-    condition. Conditions are drawn apart from one another, given the class, so that no row repeats what was said of one patient."""
+    condition. Conditions are drawn apart from one another, given the class: what was said of one patient comes together by chance alone."""
 
     classes: np.ndarray
     words: list[np.ndarray]
@@ -52,26 +56,33 @@ class Shares:
 
 
 def shares_of(dataset: str, plan: Sample, said: dict, told: list[Condition]) -> Shares:
-    """As in the training images, or equal. A word that nobody of a class was given counts by its share in all; where nobody was, all count
-    alike."""
+    """As in the training images, or equal. Of a class with fewer than FEW patients of whom a condition is known, its shares in all classes
+    stand in, and of so few patients in all, equal ones: else every row of a rare class would say what was said of one patient."""
     n = len(said["labels"])
     if plan.prevalence == "uniform":
         return Shares(np.ones(n), [np.ones((n, len(condition.values))) for condition in told])
     counts = np.array([said["splits"]["train"]["labels"][label] for label in said["labels"]], dtype=float)
     if not told:
         return Shares(counts, [])
-    rows = columns(ingest_folder(dataset), said, "train", ["label", *dict.fromkeys(condition.attribute for condition in told)])
+    names = ["label", "patient", *dict.fromkeys(condition.attribute for condition in told)]
+    rows = columns(ingest_folder(dataset), said, "train", names)
     labels = np.array([said["labels"].index(label) for label in rows["label"].to_pylist()])
+    patients = np.unique(rows["patient"].to_pylist(), return_inverse=True)[1]
     found = codes(told, {name: rows[name].to_pylist() for name in rows.column_names}, len(labels))
-    words = []
-    for column, condition in enumerate(told):
-        table = np.zeros((n, len(condition.values)))
-        known = found[:, column] != WITHHELD
-        np.add.at(table, (labels[known], found[known, column]), 1)
-        overall = table.sum(axis=0) if table.any() else np.ones(len(condition.values))
-        table[table.sum(axis=1) == 0] = overall
-        words.append(table)
-    return Shares(counts, words)
+    return Shares(counts, [_words_of(found[:, place], labels, patients, (n, len(one.values))) for place, one in enumerate(told)])
+
+
+def _words_of(found: np.ndarray, labels: np.ndarray, patients: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Shares of the words of one condition by class: float64, classes x words. Each patient counts once for a word of a class."""
+    known = found != WITHHELD
+    seen = np.unique(np.stack([labels[known], patients[known], found[known]], axis=1), axis=0)
+    table = np.zeros(shape)
+    np.add.at(table, (seen[:, 0], seen[:, 2]), 1)
+    overall = table.sum(axis=0) if len(np.unique(seen[:, 1])) >= FEW else np.ones(shape[1])
+    for label in range(shape[0]):
+        if len(np.unique(seen[seen[:, 0] == label, 1])) < FEW:
+            table[label] = overall
+    return table
 
 
 def draw(generator, plan: Sample, first: int, last: int, shares: Shares, tick) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +134,8 @@ def run(dataset: str) -> None:
     plan = load().dataset(dataset).sample
     said = manifest(ingest_folder(dataset))
     generator, model = weights.open_model(model_folder(dataset))
+    if objection := generator.objections(generator.config, generator.shape, plan):
+        raise UsageError(f"datasets.{dataset}: {objection}")
     shares = shares_of(dataset, plan, said, generator.conditions)
     # The count decides which shards there are, not what is in a whole one.
     decides = {

@@ -30,14 +30,16 @@ def run(dataset: str) -> None:
 
     settle()
     from models import canary
-    from tasks import starts, weights
+    from tasks import borrowed, starts, weights
     from tasks.tracking import TrainingRun
 
-    section = load().dataset(dataset).train
+    whole = load().dataset(dataset)
+    section = whole.train
     said = manifest(ingest_folder(dataset))
     _refuse_empty(dataset, said)
     start = starts.settled(dataset, section)
-    generator = weights.build(dataset, section, said)
+    generator = weights.build(dataset, section, said, whole.sample)
+    base_public = borrowed.base_is_public(section)
     members = real_images(dataset, "train", conditions=generator.conditions)["train"]
     params = generator.config.model_dump(mode="json")
     canaries = canary.draw(section.canaries.n, section.canaries.seed, generator.shape)
@@ -80,7 +82,7 @@ def run(dataset: str) -> None:
             tracked.fail()
             raise SynthmillError(str(error)) from None
     out = scratch.folder / "model"
-    public = said.get("source", {}).get("kind") == "phantom" and (init is None or init["public"])
+    public = said.get("source", {}).get("kind") == "phantom" and base_public and (init is None or init["public"])
     loss = float(np.mean(recent))
     model = weights.save(generator, out, said["digest"], loss, canaries=planted, privacy=generator.account, init=init, public=public)
     grid = scratch.folder / "grid.png"
@@ -121,7 +123,7 @@ def _grid(generator) -> bytes:
     """A PNG of GRID x GRID samples, the classes in columns."""
     n = GRID * GRID
     labels = np.arange(n, dtype=np.int64) % generator.shape.classes
-    images = generator.sample(np.arange(n), generator.shape.told(labels), Sample(n=n))
+    images = generator.sample(np.arange(n), generator.shape.told(labels), Sample(n=n, steps=min(20, generator.config.timesteps)))
     height, width, channels = images.shape[1:]
     return encode_png(images.reshape(GRID, GRID, height, width, channels).swapaxes(1, 2).reshape(GRID * height, GRID * width, channels))
 

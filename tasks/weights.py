@@ -9,7 +9,7 @@ from models.generators import Generator, Shape
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_json, write_json
 from schema.errors import IntegrityError, SynthmillError, UsageError
-from schema.params import Training, validate
+from schema.params import Sample, Training, validate
 from schema.plugins import named
 from schema.privacy import PrivacyAccount
 from schema.settings import device, perceptual_weights
@@ -17,8 +17,11 @@ from schema.settings import device, perceptual_weights
 PERCEPTUAL = "SYNTHMILL_PERCEPTUAL_WEIGHTS"
 
 
-def build(dataset: str, section: Training, manifest: dict) -> Generator:
-    """An untrained generator for what an ingest manifest describes, on the device of the environment, with all that training needs."""
+def build(dataset: str, section: Training, manifest: dict, plan: Sample) -> Generator:
+    """An untrained generator for what an ingest manifest describes, on the device of the environment, with all that training needs.
+
+    Raises UsageError where it could not train on such images, or not be sampled by this plan: `check` said so, unless nobody asked it.
+    """
     plugin = named(models.generators, section.kind, f"datasets.{dataset}.train")
     config = validate(plugin.Config, section.options(), f"datasets.{dataset}.train")
     told = section.conditions_of(manifest.get("attributes", {}))
@@ -27,7 +30,7 @@ def build(dataset: str, section: Training, manifest: dict) -> Generator:
         place = pick_device(device())
     except (ValueError, RuntimeError) as error:
         raise SynthmillError(f"SYNTHMILL_DEVICE={device()!r} cannot be used: {error}") from None
-    if objection := plugin.misworded(config, manifest["labels"], told):
+    if objection := plugin.objections(config, shape, plan) or plugin.misworded(config, manifest["labels"], told):
         raise UsageError(f"datasets.{dataset}: {objection}")
     return equipped(plugin(config, shape, place, manifest["labels"], told))
 

@@ -154,6 +154,12 @@ class Generator:
         For membership attacks by someone who holds the weights."""
         raise NotImplementedError
 
+    def autoencoder_errors(self, images: np.ndarray) -> np.ndarray | None:
+        """How far the autoencoder gives each image back, in pixels and in their differences: float64, N x 2; None where none was trained.
+
+        For membership attacks by someone who holds the weights."""
+        return None
+
     def reconstruct(self, images: np.ndarray, conditions: np.ndarray, timestep: int, steps: int, seed: int) -> np.ndarray:
         """The images noised to `timestep` and denoised by the model in `steps` evaluations: uint8, N x H x W x C.
 

@@ -116,6 +116,10 @@ class Plugin(Diffusion):
             return "train.prior takes a second batch in every step, which the account of train.privacy does not know: set prior.weight 0"
         if config.privacy and config.train_text_encoder:
             return "train.privacy cannot be with train_text_encoder: images share a prompt, so none has a gradient of its own"
+        if config.privacy and config.gradient_checkpointing:
+            return "train.gradient_checkpointing computes twice what train.privacy watches once: leave it out, and lower physical_batch"
+        if config.prior.weight and config.prior.steps > config.timesteps:
+            return f"train.prior.steps ({config.prior.steps}) is more than train.timesteps ({config.timesteps})"
         # A text-to-image model knows the empty prompt already, and a prompt of one's own can stand where it stood.
         return super().objections(config, shape, plan.model_copy(update={"guidance": 1.0, "negative_prompt": ""}))
 
@@ -172,7 +176,7 @@ class Plugin(Diffusion):
 
     def fit(self, material, resume, checkpoint, step):
         from models.learning.stable_diffusion import Denoiser, state_of
-        from models.learning.tokens import add_tokens
+        from models.learning.tokens import add_tokens, token_ids
         from models.learning.tuning import merged
 
         config, state = self.config, resume or {}
@@ -183,6 +187,7 @@ class Plugin(Diffusion):
                 self.shelf |= state_of(self.base)
                 kept["parts"] = self.shelf
             add_tokens(self.base.tokenizer, self.base.text_encoder, self.prompts.tokens, config.seed)
+            token_ids(self.base.tokenizer, self.prompts.longest())  # better too long now than when such a one is drawn
         except ValueError as error:
             raise SynthmillError(f"train.base: {error}") from None
         if config.prior.weight:

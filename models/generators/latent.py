@@ -9,10 +9,11 @@ all that was learned.
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from models.learning.autoencoder import AutoencoderConfig, build_autoencoder, decode, encode, objection, train_autoencoder
-from models.learning.diffusion import Diffusion, DiffusionConfig
+from models.learning.diffusion import CHUNK, Diffusion, DiffusionConfig
 from schema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +132,19 @@ class Plugin(Diffusion):
             vae.load_state_dict(state["weights"])
             vae.register_to_config(scaling_factor=state["scaling_factor"])
         self.vae = vae.to(self.device).eval().requires_grad_(False)
+
+    def autoencoder_errors(self, images):
+        import torch
+
+        if not self.config.autoencoder.steps:
+            return None
+        errors = []
+        for start in range(0, len(images), CHUNK):
+            few = images[start : start + CHUNK]
+            far = self.decode(self.encode(torch.from_numpy(few))).astype(np.float64) - few
+            edges = sum(np.square(np.diff(far, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2))
+            errors.append(np.stack([np.square(far).mean(axis=(1, 2, 3)), edges], axis=1))
+        return np.concatenate(errors)
 
     def latent_size(self):
         grain = self.config.autoencoder.downsampling

@@ -128,8 +128,14 @@ class Diffusion(Generator):
     def build_scheduler(self):
         from diffusers import DDPMScheduler
 
+        # The linear schedule is that of 1000 timesteps; fewer must end in noise as well, for sampling begins there.
+        scale = 1000 / self.config.timesteps
         return DDPMScheduler(
-            num_train_timesteps=self.config.timesteps, beta_schedule=self.config.schedule, prediction_type=self.config.prediction
+            num_train_timesteps=self.config.timesteps,
+            beta_start=min(1e-4 * scale, 0.1),
+            beta_end=min(0.02 * scale, 0.9),
+            beta_schedule=self.config.schedule,
+            prediction_type=self.config.prediction,
         )
 
     def build_training(self, network: "torch.nn.Module", resume: dict[str, Any] | None) -> Training:
@@ -278,7 +284,8 @@ class Diffusion(Generator):
         depend on the device's short numbers."""
         import torch
 
-        short = self.device.type == "cuda" and self.config.mixed_precision == "bf16" and not exact
+        # Nor where privacy counts on the norm of every gradient.
+        short = self.device.type == "cuda" and self.config.mixed_precision == "bf16" and not exact and not self.config.privacy
         with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             return self.predict(network, noisy, timesteps, conditions).float()
 
@@ -298,7 +305,7 @@ class Diffusion(Generator):
             )
         if plan.sampler == "ddim":
             return DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing", **clipped)
-        return DDPMScheduler.from_config(self.scheduler.config, **clipped)
+        return DDPMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing", **clipped)
 
     bounded = True
     """Whether it is pixels that are noised: a guess out of -1..1 can be pulled back, and to encode them costs nothing."""

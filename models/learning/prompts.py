@@ -71,6 +71,13 @@ class Prompts:
         filled = [PLACEHOLDER.sub(lambda found: said[found[1]], clause) for clause in clauses if _all_said(clause, said)]
         return ", ".join(filled)
 
+    def longest(self) -> list[str]:
+        """For each class the prompt that says all it can, each attribute by its longest word and every label of several."""
+        most = [
+            len(one.values) - 1 if one.label else max(range(len(one.values)), key=lambda at: len(one.values[at])) for one in self.conditions
+        ]
+        return [self.of([label, *most]) for label in range(len(self.labels))]
+
     def words(self) -> Iterable[str]:
         """Every word that a prompt can hold."""
         values = [value for condition in self.conditions for value in condition.values]

@@ -142,6 +142,10 @@ class UnitGradients:
         for parameter, name in self.names.items():
             if parameter.grad_sample is None:
                 raise ValueError(f"{name!r} got no gradient for each image: freeze it if the loss does not reach it, or call its layer")
+            if parameter.grad_sample.dtype != parameter.dtype:
+                raise ValueError(
+                    f"the gradients of {name!r} are {parameter.grad_sample.dtype}: in short numbers clipping bounds nothing exactly"
+                )
             if len(parameter.grad_sample) != len(rows):
                 raise ValueError(
                     f"the layer of {name!r} saw {len(parameter.grad_sample)} images, not {len(rows)}: the batch must come first"

@@ -38,7 +38,8 @@ class Plugin(AttackGate):
     method = (
         "White-box membership inference. Loss: the training loss of each image at several timesteps, each standardised, averaged (Yeom et "
         "al. 2018, arXiv:1709.01604; for diffusion models Matsumoto et al. 2023, arXiv:2302.03262). PIA: proximal initialisation (Kong et "
-        "al. 2024, arXiv:2305.18355). Where asked for: the loss less that of a reference model (Watson et al. 2022, arXiv:2111.08440), and "
+        "al. 2024, arXiv:2305.18355). Of an autoencoder that learned from the members: how well it gives an image back. "
+        "Where asked for: the loss less that of a reference model (Watson et al. 2022, arXiv:2111.08440), and "
         "LiRA with shadow models (Carlini et al. 2022, arXiv:2112.03570). Members: training images; non-members: holdout images of other "
         "patients. Judged: the best attack. Null: the best attack on members against members, over random splits. "
         "Interval: 95 % bootstrap by patient, corrected for its bias. Beside it: what is told without the model."
@@ -48,11 +49,16 @@ class Plugin(AttackGate):
         from tasks.weights import open_model
 
         config = self.config
-        generator, _ = open_model(self.model)
+        generator, said = open_model(self.model)
+        if config.shadows and said.get("init"):
+            raise UsageError("gates.mia-white-box.shadows train from random weights, and this model started from another: set them to 0")
         losses = self._losses(generator, candidates, "the model's losses")
         proximal = generator.proximal_errors(candidates.images.pixels, candidates.images.conditions, config.proximal_timesteps)
         overall = standardised(losses).mean(axis=1)
         found = {"loss": -overall, "PIA": -standardised(proximal).mean(axis=1)}
+        given_back = generator.autoencoder_errors(candidates.images.pixels)
+        if given_back is not None:
+            found["autoencoder"] = -standardised(given_back).mean(axis=1)
         if config.reference:
             calibration = self._losses(self._reference(generator), candidates, "the reference model's losses")
             found["calibrated loss"] = -standardised(losses - calibration).mean(axis=1)

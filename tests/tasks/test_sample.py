@@ -153,18 +153,18 @@ def test_what_is_said_of_an_image_has_the_shares_of_its_class_and_depends_on_its
     assert (shares.conditions(0, 9, plan, [True, False])[:, 1] == -1).all()
 
 
-def test_shares_come_from_the_members_by_class_and_are_equal_where_that_is_asked(tmp_path, monkeypatch):
+def test_shares_are_those_of_patients_and_a_class_of_few_says_nothing_of_them(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
-    rows = [{"label": label, "age": age, "findings": found} for label, age, found in (("a", 20, []), ("a", 60, ["Mass"]), ("a", 70, []))]
-    rows += [{"label": "b", "age": None, "findings": None}]
+    # Class a: 12 patients, 3 of them old, of whom one has 50 images. Class b: one patient, old, with a mass.
+    said_of = [(f"a{k}", "a", 70 if k < 3 else 20, []) for k in range(12)] + [("a0", "a", 70, [])] * 49 + [("b0", "b", 80, ["Mass"])] * 2
+    rows = [{"patient": patient, "label": label, "age": age, "findings": found} for patient, label, age, found in said_of]
     path = tmp_path / "data/ingest/tiny/train-00000.parquet"
     digest = write_table(path, pa.Table.from_pylist(rows))
-    entry = {"file": path.name, "split": "train", "rows": 4, "sha256": digest}
-    said = {"labels": ["a", "b"], "splits": {"train": {"labels": {"a": 3, "b": 1}}}, "shards": [entry]}
+    entry = {"file": path.name, "split": "train", "rows": len(rows), "sha256": digest}
+    said = {"labels": ["a", "b"], "splits": {"train": {"labels": {"a": 61, "b": 2}}}, "shards": [entry]}
     shares = sample.shares_of("tiny", Sample(n=1), said, [AGE, MASS])
-    assert shares.classes.tolist() == [3, 1]
-    # Of class b nothing is known: the shares of all stand in.
-    assert [words.tolist() for words in shares.words] == [[[1, 2], [1, 2]], [[2, 1], [2, 1]]]
+    assert shares.classes.tolist() == [61, 2]
+    assert [words.tolist() for words in shares.words] == [[[9, 3], [9, 4]], [[12, 0], [12, 1]]]
     equal = sample.shares_of("tiny", Sample(n=1, prevalence="uniform"), said, [AGE, MASS])
     assert [part.tolist() for part in (equal.classes, *equal.words)] == [[1, 1], [[1, 1], [1, 1]], [[1, 1], [1, 1]]]
 

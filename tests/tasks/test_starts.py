@@ -199,7 +199,15 @@ def test_a_model_of_something_else_is_refused_saying_how_it_differs(here):
     refused("x@released is a ddpm model, and train.kind is latent", kind="latent")
     refused("image.height 16 there and 32 here; image.channels 1 there and 3 here", shape=Shape(32, 16, 3, 2))
     refused(r'labels \["a", "b"\] there and \["b", "a"\] here', labels=("b", "a"))
-    refused(r'conditions {} there and {"view": \["PA", "AP"\]} here', told=(view,))
+    refused("labels 2 there and 3 here", labels=("a", "b", "c"))
+    borrowed.check_fit("x@released", said, "ddpm", SHAPE, ["dark", "light"], [])
+    refused(r'conditions \[\] there and \[\["view", \["PA", "AP"\], \[\]\]\] here', told=(view,))
+    # A network knows words by their places: in another order each would begin as another.
+    sex = Condition(attribute="sex", values=["female", "male"])
+    both = {**said, "conditions": [view.model_dump(), sex.model_dump()]}
+    with pytest.raises(SynthmillError, match="conditions"):
+        borrowed.check_fit("x@released", both, "ddpm", SHAPE, ["a", "b"], [sex, view])
+    borrowed.check_fit("x@released", both, "ddpm", SHAPE, ["a", "b"], [view, sex])
     starts.write("more", section("more", init="tiny@candidate", channels=[8, 32]))
     with pytest.raises(SynthmillError, match=r"cannot start from train.init .* its weights do not fit this network"):
         train.run("more")
@@ -209,10 +217,21 @@ def test_the_check_before_a_build_sees_a_start_that_does_not_fit(here):
     asked = section("more", init="tiny@candidate")
     starts.check("more", asked, Plugin.kind, SHAPE, ["a", "b"], [])
     with pytest.raises(SynthmillError, match="labels"):
-        starts.check("more", asked, Plugin.kind, SHAPE, ["a", "c"], [])
+        starts.check("more", asked, Plugin.kind, SHAPE, ["b", "a"], [])
     # What was trained from these very weights needs them no more.
     write_json(here / "data/models/more/model.json", {"init": {"digest": starts.resolve("tiny@candidate").digest}})
-    starts.check("more", asked, Plugin.kind, SHAPE, ["a", "c"], [])
+    starts.check("more", asked, Plugin.kind, SHAPE, ["b", "a"], [])
+
+
+def test_differential_privacy_needs_a_base_of_public_images():
+    def section_of(base, **privacy) -> Training:
+        return Training(kind="dreambooth", base=base, **({"privacy": {"epsilon": 8, **privacy}} if privacy else {}))
+
+    assert borrowed.base_is_public(section_of({"phantoms": "chest"}, delta=1e-5))
+    assert not borrowed.base_is_public(section_of("./some/folder"))
+    assert borrowed.base_is_public(section_of("./some/folder", public_init=True))
+    with pytest.raises(SynthmillError, match="promise nothing to the people in them"):
+        borrowed.base_is_public(section_of("./some/folder", delta=1e-5))
 
 
 def test_differential_privacy_needs_a_public_start():

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+import yaml
 
 from models import canary
 from models.generators import Shape
@@ -87,3 +88,13 @@ def test_a_damaged_checkpoint_is_thrown_away_and_said(tmp_path, capsys, place):
     assert train._load_checkpoint(tmp_path) is None
     assert "damaged on the disk" in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_a_plan_that_would_break_the_promise_of_privacy_stops_the_stage_itself(tmp_path):
+    folder = workspace(tmp_path / "w")
+    written = yaml.safe_load((folder / "params.yaml").read_text())
+    written["datasets"]["tiny"]["train"]["privacy"] = {"epsilon": 8, "delta": 0.01}
+    (folder / "params.yaml").write_text(yaml.safe_dump(written))
+    running = start(folder)
+    assert running.wait() == 2
+    assert "sample.prevalence must be uniform with train.privacy" in running.stderr.read()

@@ -52,6 +52,17 @@ def test_the_schedules_are_those_of_the_papers():
     assert cosine[times].numpy() == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("timesteps", [50, 100, 1000])
+def test_every_schedule_ends_in_the_noise_that_sampling_begins_from(schedule, timesteps):
+    made = generator(schedule=schedule, timesteps=timesteps)
+    assert made.scheduler.alphas_cumprod[-1] < 0.005
+    for sampler in ("dpm-solver++", "ddim", "ddpm"):
+        scheduler = made.build_sampler(Sample(n=1, sampler=sampler))
+        scheduler.set_timesteps(5)
+        assert scheduler.timesteps[0] == timesteps - 1
+
+
 @pytest.mark.parametrize(("prediction", "more"), [("epsilon", 0.0), ("v_prediction", 1.0)])
 def test_min_snr_weighs_by_the_signal_to_noise_ratio_up_to_gamma(prediction, more):
     made = generator(prediction=prediction, snr_gamma=5.0)
@@ -96,7 +107,7 @@ def test_guidance_moves_away_from_what_is_drawn_when_nothing_is_said():
     )
     made.network = None
     told = torch.zeros((2, 1), dtype=torch.long)
-    for weight, expected in ((0.0, 1.0), (1.0, 3.0), (4.0, 9.0)):
+    for weight, expected in ((1.0, 3.0), (2.0, 5.0), (4.0, 9.0)):
         output = made.guided(torch.zeros(2, 1, 8, 8), torch.zeros(2), told, Sample(n=1, guidance=weight))
         assert (output == expected).all()
 
