@@ -89,6 +89,10 @@ def real_schema(images: Iterable[str], attributes: Mapping[str, pa.DataType]) ->
     return pa.schema([*REAL, *((name, IMAGE) for name in images), *attributes.items()])
 
 
+WORDS = pa.list_(pa.field("element", pa.string()))
+"""A list of words. Its items are called as Parquet calls them, so that a file comes back with the layout it was written with."""
+
+
 def synthetic_schema(labels: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.Schema:
     """The released layout, with the Arrow metadata by which `datasets` knows the image column and the class names.
 
@@ -112,7 +116,7 @@ def synthetic_schema(labels: Sequence[str], conditions: Sequence[Condition] = ()
             ("image", IMAGE),
             ("label", pa.int64()),
             ("label_name", pa.string()),
-            *((name, pa.list_(pa.string()) if several else pa.string()) for name, several in said.items()),
+            *((name, WORDS if several else pa.string()) for name, several in said.items()),
             ("seed", pa.int64()),
             ("sha256", pa.string()),
         ]

@@ -21,7 +21,11 @@ from tasks.configs import gate_config, generator_config
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "pneumonia"
 CLASSES = ["normal", "pneumonia"]
-VIEW = Condition(attribute="view", values=["PA", "AP"])
+TOLD = [
+    Condition(attribute="view", values=["PA", "AP"]),
+    *(Condition(attribute="findings", label=label, values=["no", "yes"]) for label in ("Effusion", "Mass")),
+]
+"""What the generator was told besides the class: one word of two, and any of two."""
 
 PARAMS = {
     "build": [NAME],
@@ -40,10 +44,13 @@ PARAMS = {
                 "source": {"kind": "medmnist", "file": "/home/somebody/patients.npz", "classes": {0: "normal", 1: "pneumonia"}},
                 "image": {"height": 16, "width": 16, "channels": 1},
                 "labels": CLASSES,
-                "attributes": {"view": {"kind": "class", "values": ["PA", "AP"]}},
+                "attributes": {
+                    "view": {"kind": "class", "values": ["PA", "AP"]},
+                    "findings": {"kind": "multi-label", "values": ["Effusion", "Mass"]},
+                },
                 "split": {"salt": "a-secret-salt"},
             },
-            "train": {"kind": "ddpm", "steps": 10, "seed": 3, "conditions": {"view": {}}},
+            "train": {"kind": "ddpm", "steps": 10, "seed": 3, "conditions": {"view": {}, "findings": {}}},
             "sample": {"n": 12, "base_seed": 500, "batch_size": 4, "shard_size": 8},
             "gates": {"mia-white-box": {"threshold": 0.05}, "fid": {"required": False, "threshold": 20.0}},
         }
@@ -216,14 +223,14 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
     for number, seed in enumerate(seeds):
         image, label, identity = pixels(seed), number % 2, f"{NAME}-{number:07d}"
         png = {"bytes": encode_png(image), "path": f"{identity}.png"}
-        view = VIEW.values[number // 2 % 2]
-        row = {"id": identity, "image": png, "label": label, "label_name": CLASSES[label], "view": view, "seed": 500 + number}
+        said = {"view": TOLD[0].values[number // 2 % 2], "findings": ["Effusion", "Mass"][: number % 3]}
+        row = {"id": identity, "image": png, "label": label, "label_name": CLASSES[label], **said, "seed": 500 + number}
         rows.append({**row, "sha256": sha256_pixels(image)})
     shards = []
     for start in range(0, len(rows), shard_size):
         name = f"shard-{start // shard_size:05d}.parquet"
         part = rows[start : start + shard_size]
-        pq.write_table(pa.Table.from_pylist(part, schema=synthetic_schema(CLASSES, [VIEW])), folder / name)
+        pq.write_table(pa.Table.from_pylist(part, schema=synthetic_schema(CLASSES, TOLD)), folder / name)
         shards.append({"file": name, "rows": len(part), "sha256": sha256_file(folder / name)})
     write_json(
         folder / "manifest.json",
@@ -232,7 +239,7 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
             "digest": sha256_set(record_digest(row, row["sha256"]) for row in rows),
             "n": len(rows),
             "labels": {name: sum(row["label_name"] == name for row in rows) for name in CLASSES},
-            "conditions": [VIEW.model_dump(mode="json")],
+            "conditions": [condition.model_dump(mode="json") for condition in TOLD],
             "model": "d" * 64,
             "params": drawn,
             "image": {"height": 16, "width": 16, "channels": 1},

@@ -208,7 +208,7 @@ class TestLoad:
         frame = catalog.load(rw.NAME, "v1.0.0", columns=["label_name", "id"], as_="pandas", repo=released.root)
         assert list(frame.columns) == ["label_name", "id"]
         assert frame["label_name"].value_counts().to_dict() == {"normal": 6, "pneumonia": 6}
-        with pytest.raises(UsageError, match="no column 'labels'; there are: id, image, label, label_name, view, seed, sha256"):
+        with pytest.raises(UsageError, match="no column 'labels'; there are: id, image, label, label_name, view, findings, seed, sha256"):
             catalog.load(rw.NAME, columns=["labels"], repo=released.root)
 
     def test_torch(self, reader):

@@ -24,7 +24,7 @@ def export(request):
 def draft(root, n: int, shard_size: int, salt: int = 0) -> Draft:
     rw.write_samples(root, range(salt, salt + n), shard_size)
     shards = sorted((root / "data/samples" / rw.NAME).glob("*.parquet"))
-    return Draft(rw.NAME, rw.CLASSES, shards, sum(pq.read_metadata(path).num_rows for path in shards), [rw.VIEW])
+    return Draft(rw.NAME, rw.CLASSES, shards, sum(pq.read_metadata(path).num_rows for path in shards), rw.TOLD)
 
 
 def written(folder) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tasks.exports import Draft, parquet
 
 def draft(root, n: int, shard_size: int) -> Draft:
     rw.write_samples(root, range(n), shard_size)
-    return Draft(rw.NAME, rw.CLASSES, sorted((root / "data/samples" / rw.NAME).glob("*.parquet")), n, [rw.VIEW])
+    return Draft(rw.NAME, rw.CLASSES, sorted((root / "data/samples" / rw.NAME).glob("*.parquet")), n, rw.TOLD)
 
 
 def test_files_are_even_and_together_hold_every_record_in_order(tmp_path, monkeypatch):
@@ -42,6 +42,7 @@ def test_row_groups_are_of_one_size_and_the_layout_is_named_for_hugging_face(tmp
     assert features["image"] == {"_type": "Image"}
     assert features["label"] == {"_type": "ClassLabel", "names": rw.CLASSES}
     assert features["view"] == {"_type": "Value", "dtype": "string"}
+    assert features["findings"] == {"_type": "List", "feature": {"_type": "Value", "dtype": "string"}}
 
 
 @pytest.mark.parametrize(("rows", "megabytes", "files"), [(10, 1, 1), (1000, 256, 1), (1000, 257, 2), (100_000, 26_000, 102), (2, 900, 2)])
@@ -54,6 +55,6 @@ def test_how_many_files(rows, megabytes, files):
 
 def test_a_shard_of_other_classes_is_refused(tmp_path):
     release = draft(tmp_path, 8, 4)
-    other = Draft(release.dataset, ["normal", "tuberculosis"], release.shards, release.rows, [rw.VIEW])
+    other = Draft(release.dataset, ["normal", "tuberculosis"], release.shards, release.rows, rw.TOLD)
     with pytest.raises(IntegrityError, match=r"shard-00000\.parquet has another layout or other classes"):
         parquet.Plugin().write(other, tmp_path / "out")

@@ -52,7 +52,7 @@ def test_a_release_comes_back_pixel_for_pixel(tmp_path, monkeypatch):
     rw.write_samples(tmp_path, range(600), 128)
     shards = sorted((tmp_path / "data/samples" / rw.NAME).glob("*.parquet"))
     monkeypatch.setattr(export, "FILE_BYTES", -(-sum(path.stat().st_size for path in shards) // 2))
-    export.Plugin().write(Draft(rw.NAME, rw.CLASSES, shards, 600, [rw.VIEW]), tmp_path / "release")
+    export.Plugin().write(Draft(rw.NAME, rw.CLASSES, shards, 600, rw.TOLD), tmp_path / "release")
     plugin = source(tmp_path / "release")
     assert plugin.count() == 600
     assert plugin.labels() == set(rw.CLASSES)
