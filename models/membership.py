@@ -16,6 +16,14 @@ def needed(fpr: float, confidence: float = CONFIDENCE) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(1 - fpr))
 
 
+def distances(again: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far images (uint8 N x H x W x C) came back: the mean squared difference of their pixels, and of their edges (the differences
+    of neighbouring pixels), N each."""
+    difference = again.astype(np.float32) - images
+    edges = sum(np.square(np.diff(difference, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2))
+    return np.square(difference).mean(axis=(1, 2, 3)), edges
+
+
 class Ranked:
     """Scores of members (N) and non-members (M), sorted once: each weighted statistic afterwards is linear in N + M.
 

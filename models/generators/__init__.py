@@ -154,8 +154,8 @@ class Generator:
         For membership attacks by someone who holds the weights."""
         raise NotImplementedError
 
-    def autoencoder_errors(self, images: np.ndarray) -> np.ndarray | None:
-        """How far the autoencoder gives each image back, in pixels and in their differences: float64, N x 2; None where none was trained.
+    def given_back(self, images: np.ndarray) -> np.ndarray | None:
+        """The images after an autoencoder that learned from the members: uint8, N x H x W x C; None where there is none.
 
         For membership attacks by someone who holds the weights."""
         return None

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from models.generators import Material
 from models.learning import autoencoder
-from models.learning.diffusion import Diffusion, DiffusionConfig, Drawn
+from models.learning.diffusion import Diffusion, DiffusionConfig
+from models.learning.drawn import Drawn
 from models.learning.phantom_base import PhantomBase
 from models.learning.prompts import Prompts
 from models.learning.training import Batches

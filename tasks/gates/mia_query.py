@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from models.membership import standardised
+from models.membership import distances, standardised
 from tasks.gates._attack import AttackConfig, AttackGate
 
 
@@ -39,9 +39,8 @@ class Plugin(AttackGate):
         with ticking("gate mia-query", "reconstructions", len(self.config.timesteps), "timestep") as ticker:
             for timestep in self.config.timesteps:
                 again = generator.reconstruct(images.pixels, images.conditions, timestep, self.config.steps, self.config.seed)
-                difference = again.astype(np.float32) - images.pixels
-                pixels.append(np.square(difference).mean(axis=(1, 2, 3)))
-                edges.append(sum(np.square(np.diff(difference, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)))
+                for found, kept in zip(distances(again, images.pixels), (pixels, edges), strict=True):
+                    kept.append(found)
                 ticker.update()
         return {
             "reconstruction in pixels": -standardised(np.stack(pixels, axis=1)).mean(axis=1),

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.generators import Material
-from models.membership import halves, lira, standardised
+from models.membership import distances, halves, lira, standardised
 from models.stats import group_index
 from schema.errors import IntegrityError, UsageError
 from schema.settings import root
@@ -56,9 +56,10 @@ class Plugin(AttackGate):
         proximal = generator.proximal_errors(candidates.images.pixels, candidates.images.conditions, config.proximal_timesteps)
         overall = standardised(losses).mean(axis=1)
         found = {"loss": -overall, "PIA": -standardised(proximal).mean(axis=1)}
-        given_back = generator.autoencoder_errors(candidates.images.pixels)
+        given_back = generator.given_back(candidates.images.pixels)
         if given_back is not None:
-            found["autoencoder"] = -standardised(given_back).mean(axis=1)
+            far = np.stack(distances(given_back, candidates.images.pixels), axis=1)
+            found["autoencoder"] = -standardised(far).mean(axis=1)
         if config.reference:
             calibration = self._losses(self._reference(generator), candidates, "the reference model's losses")
             found["calibrated loss"] = -standardised(losses - calibration).mean(axis=1)

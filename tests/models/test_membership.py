@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from models.membership import Ranked, blind_scores, drawn_weights, halves, lira, needed
+from models.membership import Ranked, blind_scores, distances, drawn_weights, halves, lira, needed
 from models.stats import group_index
 
 
@@ -96,3 +96,14 @@ def test_the_attack_without_a_model_never_judges_an_image_by_its_own_patient():
     member = np.repeat(np.random.default_rng(0).random(60) < 0.5, 2)
     scores = blind_scores(images, member, patients, seed=0)
     assert auc(scores[member], scores[~member]) < 0.75
+
+
+def test_a_shift_of_grey_moves_pixels_and_no_edges_and_a_line_moves_both():
+    images = np.full((2, 4, 4, 1), 100, np.uint8)
+    again = images.copy()
+    again[0] += 10
+    again[1, :, 2] += 10
+    pixels, edges = distances(again, images)
+    assert pixels.tolist() == [100, 25]
+    # Two of three steps across the line in each row, of height 10; none along it.
+    assert edges == pytest.approx([0, 200 / 3])

@@ -18,7 +18,7 @@ from schema.conditions import Condition
 from schema.errors import SynthmillError
 from schema.params import Sample
 from tasks import weights
-from tests.models.learning.test_stable_diffusion import small
+from tests.models.learning.test_stable_diffusion import save_small
 
 SHAPE = Shape(16, 16, 3, 2, (2,))
 LABELS = ["nevus", "melanoma"]
@@ -39,13 +39,7 @@ TOLD = np.array([[0, 0], [1, 1]])
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A small Stable Diffusion with random weights, in a folder."""
-    from diffusers import StableDiffusionPipeline
-
-    folder = tmp_path_factory.mktemp("base") / "stable-diffusion"
-    whole = StableDiffusionPipeline(**small().components(), safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-    whole.save_pretrained(folder)
-    return folder
+    return save_small(tmp_path_factory.mktemp("base") / "stable-diffusion")
 
 
 def material(n: int = 8) -> Material:

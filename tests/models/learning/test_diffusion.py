@@ -6,7 +6,8 @@ import torch
 
 from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
-from models.learning.diffusion import Drawn, to_pixels, to_unit
+from models.learning.diffusion import to_pixels, to_unit
+from models.learning.drawn import Drawn
 from schema.params import Sample
 
 SHAPE = Shape(8, 8, 1, 2)

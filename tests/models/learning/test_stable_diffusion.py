@@ -20,14 +20,18 @@ def small(text_width: int = 16) -> stable_diffusion.Parts:
     return stable_diffusion.tiny(WORDS, vae, [8, 16], text_width, timesteps=50)
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def save_small(folder):
+    """A small one with random weights, as diffusers saves it."""
     from diffusers import StableDiffusionPipeline
 
-    folder = tmp_path_factory.mktemp("base") / "stable-diffusion"
     pipeline = StableDiffusionPipeline(**small().components(), safety_checker=None, feature_extractor=None, requires_safety_checker=False)
     pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save_small(tmp_path_factory.mktemp("base") / "stable-diffusion")
 
 
 @pytest.fixture

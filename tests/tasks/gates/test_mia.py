@@ -7,7 +7,7 @@ import torch
 from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from models.membership import Ranked
-from schema.errors import IntegrityError
+from schema.errors import IntegrityError, UsageError
 from schema.images import Images, RealImages
 from schema.verdict import Status
 from tasks import weights
@@ -52,6 +52,24 @@ def test_who_holds_the_weights_knows_the_members(overfitted):
     assert found.evidence["auc"] > 0.9
     assert gate.status(found) is Status.FAIL
     assert {row["attack"] for row in found.evidence["attacks"]} == {"loss", "PIA"}
+
+
+def test_an_autoencoder_that_gives_members_back_better_gives_them_away(overfitted, monkeypatch):
+    members = {image.tobytes() for image in REAL.train.pixels}
+
+    def given_back(_generator, images):
+        return np.stack([image if image.tobytes() in members else image ^ 8 for image in images])
+
+    monkeypatch.setattr(Plugin, "given_back", given_back)
+    found = white_box(overfitted).measure(REAL, REAL.test)
+    assert {row["attack"]: row["auc"] for row in found.evidence["attacks"]}["autoencoder"] > 0.99
+
+
+def test_shadows_that_would_start_elsewhere_than_the_model_did_are_refused(overfitted, tmp_path):
+    generator, said = weights.open_model(overfitted)
+    weights.save(generator, tmp_path, said["dataset_digest"], 0.1, init={"reference": "a@released", "digest": "d", "public": True})
+    with pytest.raises(UsageError, match="started from another"):
+        white_box(tmp_path, shadows=2).measure(REAL, REAL.test)
 
 
 def test_who_queries_the_model_knows_the_members(overfitted):
