@@ -14,7 +14,7 @@ from schema.settings import QUIET, clip_weights, data_root, id_key, inception_we
 
 SETTINGS = (
     *("ROOT", "DATA", "DEVICE", "ID_KEY", "GATES_AT_ONCE", "READERS", "READ_SECONDS", "INCEPTION_WEIGHTS", "CLIP_WEIGHTS", "VIT_WEIGHTS"),
-    *("PERCEPTUAL_WEIGHTS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND"),
+    *("PERCEPTUAL_WEIGHTS", "SIGNING_KEY", "TRUSTED_KEYS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND"),
 )
 """The SYNTHMILL_* variables that there are."""
 PACKAGES = ("dvc", "gto", "prefect", "mlflow", "great-expectations", "torch", "diffusers", "pyarrow", "pydantic")

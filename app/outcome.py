@@ -10,7 +10,7 @@ from app.words import VERDICT_COLUMNS, duration, next_step, print_table, verdict
 from schema.digest import read_json, write_json
 from schema.settings import root
 
-EXIT_CODES = {"released": 0, "unchanged": 0, "built": 0, "refused": 3, "failed": 1, "stopped": 130}
+EXIT_CODES = {"released": 0, "unchanged": 0, "built": 0, "refused": 3, "waiting": 4, "failed": 1, "stopped": 130}
 OUTCOME = "outcome.json"
 LOG_LINES = 12
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -76,6 +76,7 @@ HEADS = {
     "unchanged": "nothing changed",
     "built": "built, not published",
     "refused": "refused: nothing was published",
+    "waiting": "built, and waits for approval: nothing was published",
     "failed": "failed",
     "stopped": "stopped",
 }
@@ -112,6 +113,7 @@ def what_next(outcome: Outcome) -> tuple[str, str]:
         return f"get {outcome.tag} --to FOLDER", "the released files; `verify` checks them"
     return {
         "refused": (f"report {outcome.dataset} --open", "why, with the images"),
+        "waiting": (f"approve {outcome.dataset} --by NAME --role ROLE --reason TEXT", "or `refuse`; `run` then publishes"),
         "failed": (f"run {outcome.dataset}", "after mending it: what is whole is kept"),
         "stopped": (f"run {outcome.dataset}", "goes on from there: what is whole is kept"),
     }.get(outcome.status, (f"run {outcome.dataset}", "publishes what was built"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from catalog import folder as release_folder
-from catalog import git, store, sums, versions
+from catalog import git, signoff, store, sums, versions
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release, check_name
 from schema.settings import root
@@ -73,8 +73,8 @@ def _check_git_remote(where: Path, dataset: str) -> None:
 def publish(dataset: str) -> Release:
     """Publishes data/releases/<dataset>; the release that is now there. Does nothing that was done before.
 
-    Raises SynthmillError where the bytes cannot be stored (a full disk, a remote out of reach) or another publication won,
-    IntegrityError where they are not what they should be; no tag is made then.
+    Raises ApprovalNeeded where the policy's approvals are not there, SynthmillError where the bytes cannot be stored (a full disk, a
+    remote out of reach) or another publication won, IntegrityError where they are not what they should be; no tag is made then.
     """
     try:
         release = released(dataset)
@@ -93,6 +93,9 @@ def _publish(dataset: str) -> Release:
     preflight(dataset)
     # Once, before DVC compares it with what was built: pushing takes minutes, and the file may be edited meanwhile.
     params = _read(where / "params.yaml")
+    from schema.params import load
+
+    policy = load().dataset(dataset).policy
     folder = where / store.released_path(dataset)
     tip = git.resolve(where, branch_of(dataset))
     if is_outdated(dataset):
@@ -105,6 +108,7 @@ def _publish(dataset: str) -> Release:
     release = release_folder.described(folder)
     said = check_folder(folder, release)
     check_graph(dataset)
+    signoff.demand(dataset, release.digests, policy)
     push(dataset)
     commit = write_commit(release, params)
     try:

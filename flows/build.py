@@ -21,7 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from catalog.publish import preflight, publish, released
 from schema.digest import read_json, write_json
-from schema.errors import GateFailed, IntegrityError, SynthmillError
+from schema.errors import ApprovalNeeded, GateFailed, IntegrityError, SynthmillError
 from schema.params import load
 from schema.release import check_name
 from schema.settings import events_file, gates_at_once, quieten, root
@@ -36,7 +36,7 @@ KILLED = (-9, -15, 137, 143)
 """Exit codes of a stage that was ended from outside: worth another try, since stages resume."""
 
 
-EXIT_CODES = {"refused": GateFailed.exit_code, "failed": SynthmillError.exit_code}
+EXIT_CODES = {"refused": GateFailed.exit_code, "waiting": ApprovalNeeded.exit_code, "failed": SynthmillError.exit_code}
 
 
 class StageFailed(SynthmillError):
@@ -147,8 +147,8 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
     journal.say("publish", "running")
     try:
         release = publish(dataset)
-    except SynthmillError:
-        journal.say("publish", "failed")
+    except SynthmillError as error:
+        journal.say("publish", "refused" if isinstance(error, ApprovalNeeded) else "failed")
         raise
     model = read_json(root() / "data" / "releases" / dataset / "provenance.json")["model"]["digest"]
     try:
@@ -178,12 +178,16 @@ def build(dataset: str, publish: bool = True, force_stage: str | None = None) ->
             outcome = _build(dataset, publish, force_stage, journal)
     except GateFailed as error:
         outcome = journal.close("refused", str(error))
+    except ApprovalNeeded as error:
+        outcome = journal.close("waiting", str(error), release=str(root() / "data" / "releases" / dataset))
     except (SynthmillError, OSError) as error:
         journal.close("failed", str(error), code=getattr(error, "code", getattr(error, "exit_code", 1)))
         return Failed(message=str(error))
     _show(dataset, outcome)
     if outcome["status"] == "refused":
         return Failed(name="Refused", message=outcome["message"])
+    if outcome["status"] == "waiting":
+        return Completed(name="AwaitingApproval", message=outcome["message"])
     return Completed(message=f"{outcome['status']} {outcome['version'] or ''}".strip())
 
 
@@ -250,7 +254,7 @@ def _show(dataset: str, outcome: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Runs the flow here and exits as the outcome says: 0 released, built or unchanged, 3 refused, 1 failed."""
+    """Runs the flow here and exits as the outcome says: 0 released, built or unchanged, 3 refused, 4 approval needed, 1 failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--no-publish", action="store_true", help="build and gate, publish nothing")

@@ -7,7 +7,6 @@ Anything unknown, of the wrong type or impossible is refused before a stage star
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -18,18 +17,14 @@ from schema import starts
 from schema.attributes import AnyAttribute
 from schema.conditions import Condition, conditions_of
 from schema.errors import UsageError
+from schema.policy import Policy
 from schema.record import RESERVED, SPLITS
 from schema.release import check_name
+from schema.section import Day, Section
 from schema.settings import root
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """What a further image or an attribute may be called: it becomes a column."""
-
-
-class Section(BaseModel):
-    """A part of params.yaml. Unknown keys are refused and nothing can be changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PluginSection(BaseModel):
@@ -126,14 +121,7 @@ class Approval(Section):
 
     reference: str = Field(min_length=1, max_length=200, description="such as `IRB 2026-113`; stands in the report")
     purpose: str = Field(min_length=1, max_length=500, description="what the data may be used for, in words; stands in the report")
-    expires: date | None = Field(default=None, description="the last day that it holds, in quotes; none: it holds until it is withdrawn")
-
-    @field_validator("expires", mode="before")
-    @classmethod
-    def _is_in_quotes(cls, given: Any) -> Any:
-        if isinstance(given, date):
-            raise ValueError(f"write it in quotes, '{given}': DVC, which reads this file too, knows no dates")
-        return given
+    expires: Day | None = Field(default=None, description="the last day that it holds, in quotes; none: it holds until it is withdrawn")
 
 
 class Quality(Section):
@@ -285,13 +273,17 @@ class Dataset(Section):
     sample: Sample
     gates: dict[str, dict[str, Any]]
     report: Report = Report()
+    policy: Policy = Policy()
 
     @model_validator(mode="after")
-    def _conditions_are_declared(self) -> Self:
+    def _names_are_declared(self) -> Self:
         try:
             self.train.conditions_of({name: attribute.declared() for name, attribute in self.ingest.attributes.items()})
         except ValueError as error:
             raise ValueError(f"train.conditions: {error}") from None
+        for waiver in self.policy.waivers:
+            if waiver.gate not in self.gates:
+                raise ValueError(f"policy.waivers names the gate {waiver.gate!r}{nearest(waiver.gate, self.gates)}, which has no section")
         for name in self.sample.leave_out:
             if name not in self.train.conditions:
                 raise ValueError(f"sample.leave_out names {name!r}{nearest(name, self.train.conditions)}, which train.conditions does not")

@@ -50,6 +50,11 @@ class ReleaseDigests(BaseModel):
     records: str
     files: str
 
+    @property
+    def together(self) -> str:
+        """One digest for both: what a person approves."""
+        return sha256_json([self.records, self.files])
+
 
 PLAIN = ("id", "image", "label", "label_name", "seed", "sha256")
 """The columns that every release has."""

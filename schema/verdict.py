@@ -6,6 +6,7 @@ confidence interval and not by the point: PASS only if the interval lies inside 
 
 import json
 import math
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +62,11 @@ class Verdict(BaseModel):
     config: dict[str, Any] = Field(description="the gate's whole section of params.yaml when it measured")
     subject: Subject
 
+    @property
+    def digest(self) -> str:
+        """sha256 of all that the verdict says, as its file has it."""
+        return sha256_json(self.model_dump(mode="json"))
+
     def save(self, path: Path) -> None:
         """Writes the verdict with the digest of all that it says."""
         said = self.model_dump(mode="json")
@@ -107,11 +113,14 @@ def judge(value: float | None, interval: tuple[float, float] | None, threshold: 
     return Status.PASS if wholly else Status.INSUFFICIENT
 
 
-def objections(verdict: Verdict | None, gate: str, config: dict[str, Any], subject: Subject) -> str | None:
+def objections(
+    verdict: Verdict | None, gate: str, config: dict[str, Any], subject: Subject, waived: Callable[[str, str], Any] | None = None
+) -> str | None:
     """Why this verdict does not let these bytes out; None where it does. Fails closed.
 
     Refuses a missing verdict, one that is not PASS, one with a number that is not finite, one for other bytes, and one
-    measured under another configuration (a threshold changed after measuring).
+    measured under another configuration (a threshold changed after measuring). `waived`, given a gate and the digest of a verdict, says
+    whether that one may pass though its status is not PASS; nothing else can be waived.
     """
     if not config.get("required", True):
         return None
@@ -123,6 +132,8 @@ def objections(verdict: Verdict | None, gate: str, config: dict[str, Any], subje
         return f"{gate}: the verdict is for other bytes than those being released"
     if verdict.config != config or verdict.threshold != config["threshold"]:
         return f"{gate}: its threshold or another knob of its section of params.yaml changed after it measured"
+    if verdict.status is not Status.PASS and waived is not None and waived(gate, verdict.digest):
+        return None
     if verdict.status is not Status.PASS:
         return f"{gate}: {verdict.status} · {verdict.reason}"
     if judge(verdict.value, verdict.interval, verdict.threshold, verdict.direction) is not Status.PASS:

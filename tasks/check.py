@@ -23,6 +23,10 @@ def check(dataset: str) -> Source:
     """All of it; the dataset's source. Raises SynthmillError with the first thing to put right, and what to do."""
     params = load()
     section = params.dataset(dataset)
+    for name in ("report", "policy"):
+        # A stage depends on its section, and DVC knows no defaults.
+        if name not in section.model_fields_set:
+            raise UsageError(f"datasets.{dataset}.{name}: missing; write `{name}: {{}}` for the defaults")
     _check_training(dataset, section)
     _check_bounds(dataset, section)
     for kind in params.panel:

@@ -24,10 +24,11 @@ from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
 from schema.plugins import named
+from schema.policy import Waiver
 from schema.record import decode_png
 from schema.release import Release, ReleaseDigests, Version, files_digest, next_version, record_digest
 from schema.settings import root
-from schema.verdict import Subject, Verdict, objections
+from schema.verdict import Status, Subject, Verdict, objections
 from tasks import cards, provenance
 from tasks.configs import gate_config, generator_config
 from tasks.exports import Draft
@@ -111,12 +112,13 @@ def weigh(dataset: str, everything: params.Params, about: Subject) -> list[dict[
     summaries, against = [], []
     for kind, config in configs.items():
         verdict = read_verdict(verdict_file(dataset, kind))
-        objection = objections(verdict, kind, config, about)
+        objection = objections(verdict, kind, config, about, section.policy.waiver)
         if objection is not None:
             against.append(objection + (f" ({in_numbers(verdict)})" if verdict else ""))
         stands = verdict is not None and verdict.subject == about and verdict.config == config
         direction = named(tasks.gates, kind, "panel").direction
-        summaries.append(summary(kind, config, direction, verdict if stands else None))
+        waiver = section.policy.waiver(kind, verdict.digest) if stands and verdict.status is not Status.PASS else None
+        summaries.append(summary(kind, config, direction, verdict if stands else None, waiver))
     if against:
         page = reports_folder(dataset) / "report" / "internal.html"
         lines = "\n".join(f"  {line}" for line in against)
@@ -144,11 +146,13 @@ def in_numbers(verdict: Verdict) -> str:
     return f"{verdict.unit}: {verdict.value:.4g}{interval}; {bound}"
 
 
-def summary(kind: str, config: dict[str, Any], direction: str, verdict: Verdict | None) -> dict[str, Any]:
+def summary(kind: str, config: dict[str, Any], direction: str, verdict: Verdict | None, waiver: Waiver | None = None) -> dict[str, Any]:
     """What the tag, the card and provenance.json say of a gate; MISSING for one that did not measure these bytes."""
     said = {"gate": kind, "required": config["required"], "threshold": config["threshold"], "direction": direction}
     if verdict is None:
         return said | {"status": "MISSING", "value": None, "interval": None, "unit": None}
+    if waiver is not None:
+        said["waived"] = {"by": waiver.by, "reason": waiver.reason, "until": waiver.until.isoformat() if waiver.until else None}
     finite = all(math.isfinite(number) for number in (verdict.value or 0.0, *(verdict.interval or ())))
     value, interval = (verdict.value, verdict.interval) if finite else (None, None)
     return said | {

@@ -6,10 +6,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schema.digest import sha256_file, sha256_json
 from schema.errors import SynthmillError
 from schema.settings import ROOT, quieten, root
+
+if TYPE_CHECKING:
+    from tasks.evidencing import Run
 
 
 def main(run: Callable[..., None]) -> None:
@@ -21,9 +25,12 @@ def main(run: Callable[..., None]) -> None:
     quieten()
     try:
         before = code_digest(), sha256_file(root() / "params.yaml")
+        under_way = begin_record()
         run(*sys.argv[1:])
         if before != (code_digest(), sha256_file(root() / "params.yaml")):
             raise SynthmillError("params.yaml or the code was edited while this stage ran, so its result is thrown away: run again")
+        if under_way:
+            under_way.finish(before[0])
     except SynthmillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -35,6 +42,14 @@ def main(run: Callable[..., None]) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def begin_record() -> "Run | None":
+    """The run as it will stand in the dataset's record; None for a stage that has none. Raises UsageError for a bad signing key."""
+    from tasks import evidencing
+
+    name = evidencing.stage_name()
+    return evidencing.Run(name, *sys.argv[1:]) if name in evidencing.PLANS else None
 
 
 def code_digest() -> str:

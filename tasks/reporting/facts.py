@@ -50,7 +50,8 @@ def decision(workspace: Workspace) -> dict[str, Any]:
     An objection's `gate` is None where it is not a gate's.
     """
     required = [name for name, config in workspace.configs.items() if config["required"]]
-    found = {name: objections(verdict, name, workspace.configs[name], workspace.subject) for name, verdict in workspace.verdicts.items()}
+    waived, subject = workspace.params.policy.waiver, workspace.subject
+    found = {name: objections(verdict, name, workspace.configs[name], subject, waived) for name, verdict in workspace.verdicts.items()}
     against = [{"gate": name, "words": words} for name, words in found.items() if words is not None]
     if not required:
         against.append({"gate": None, "words": "No gate of the panel is required for this dataset: nothing could hold it back."})

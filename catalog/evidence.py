@@ -1,0 +1,152 @@
+"""The record of a dataset: an append-only file of in-toto statements, each chained to the one before it, signed if a key is given.
+
+data/evidence/<dataset>.intoto.jsonl is an in-toto bundle (JSON lines of DSSE envelopes). Each line also holds its own digest, and each
+statement the digest of the statement before it: a line that is changed, taken out, put in or moved is found and named. The chain
+shows an edit; that nobody made it anew as a whole is shown by signatures, and by the head that each release's commit holds.
+"""
+
+import base64
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog.signing import Trusted, public_pem, read_public, signer, trusted
+from schema.digest import sha256_json
+from schema.errors import IntegrityError
+from schema.evidence import PAYLOAD, Statement
+from schema.settings import root
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a record. `signed_by`: the name of a trusted key, the id of another, None where it is not signed."""
+
+    line: int
+    statement: Statement
+    signed_by: str | None
+    trusted: bool
+
+    @property
+    def digest(self) -> str:
+        return self.statement.digest
+
+
+def folder() -> Path:
+    return root() / "data" / "evidence"
+
+
+def record_file(dataset: str) -> Path:
+    return folder() / f"{dataset}.intoto.jsonl"
+
+
+def append(path: Path, *statements: Statement) -> list[Statement]:
+    """Adds statements to a record, chained and, with SYNTHMILL_SIGNING_KEY, signed; they are on the disk when this returns.
+
+    Processes may append at the same time. A line that a killed process left torn is dropped first. Raises UsageError for a bad key.
+    """
+    return append_with(path, lambda _: statements)
+
+
+def append_with(path: Path, make: Callable[[Callable[[], list[Entry]]], Iterable[Statement]]) -> list[Statement]:
+    """`append` of what `make` gives, which may read the entries that are there; nobody else adds any in between."""
+    by = signer()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.seek(0)
+        content = stream.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.splitlines()
+        previous = _open_envelope(json.loads(lines[-1])).digest if lines else None
+        written = []
+        for statement in make(lambda: list(parse(whole.decode(), str(path)))):
+            written.append(statement.after(previous))
+            previous = written[-1].digest
+        try:
+            stream.truncate(len(whole))
+            stream.write("".join(f"{json.dumps(envelope(one, by))}\n" for one in written).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            # A full disk: a line is there whole or not at all.
+            os.ftruncate(stream.fileno(), len(whole))
+            raise
+    return written
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries of a record, none where there is no file. Raises IntegrityError naming the line that is not what was written."""
+    if not path.is_file():
+        return []
+    text = path.read_bytes()
+    # What a killed process left torn at the end was never finished, and goes when the next line comes.
+    return list(parse(text[: text.rfind(b"\n") + 1].decode("utf-8", "replace"), str(path)))
+
+
+def parse(text: str, where: str, trust: Trusted | None = None) -> Iterator[Entry]:
+    """The entries of a bundle's text, oldest first. Raises IntegrityError as `read` does."""
+    trust = trust or trusted()
+    previous = None
+    for number, line in enumerate(text.splitlines(), 1):
+        place = f"line {number} of {where}"
+        try:
+            found = json.loads(line)
+            digest = found.pop("sha256")
+            if sha256_json(found) != digest:
+                raise IntegrityError(f"{place} was changed after it was written")
+            statement = _open_envelope(found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(f"{place} is not a record ({type(error).__name__}): it was changed after it was written") from None
+        if statement.previous != previous:
+            raise IntegrityError(f"{place} does not follow the line before it: a line was changed, taken out or put in there")
+        previous = statement.digest
+        yield Entry(number, statement, *_signer_of(found, trust, place))
+
+
+def envelope(statement: Statement, by: "CryptoSigner | None") -> dict[str, Any]:
+    """A DSSE envelope, with its own digest and the signer's public key beside what DSSE asks for."""
+    from securesystemslib.dsse import Envelope
+
+    sealed = Envelope(statement.payload(), PAYLOAD, {})
+    if by is not None:
+        sealed.sign(by)
+    whole = sealed.to_dict() | ({"publicKey": public_pem(by.public_key)} if by is not None else {})
+    return whole | {"sha256": sha256_json(whole)}
+
+
+def _open_envelope(found: dict[str, Any]) -> Statement:
+    if found["payloadType"] != PAYLOAD:
+        raise ValueError(found["payloadType"])
+    return Statement.model_validate_json(base64.b64decode(found["payload"], validate=True))
+
+
+def _signer_of(found: dict[str, Any], trust: Trusted, place: str) -> tuple[str | None, bool]:
+    """The name or id of the key that signed an envelope, and whether it is trusted.
+
+    Raises IntegrityError for a signature that does not fit and, where somebody said which keys to trust, for one by another key.
+    """
+    if not found["signatures"]:
+        return None, False
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import VerificationError
+
+    sealed = Envelope.from_dict({**found, "signatures": [dict(one) for one in found["signatures"]]})
+    own = read_public(found["publicKey"].encode(), place)
+    keys = trust.keys or {}
+    known = [keys[keyid] for keyid in sealed.signatures if keyid in keys]
+    try:
+        sealed.verify(known or [own], 1)
+    except VerificationError:
+        raise IntegrityError(f"{place} has a signature that does not fit it: it was changed, or signed by somebody else") from None
+    if known:
+        return trust.names[known[0].keyid], True
+    if trust.named:
+        raise IntegrityError(f"{place} is signed by a key that is not trusted here ({own.keyid[:16]}): see SYNTHMILL_TRUSTED_KEYS")
+    return own.keyid[:16], False
