@@ -63,8 +63,12 @@ def stage_run(
     code: dict[str, Any],
     started: str,
     finished: str,
+    said: dict[str, Any] | None = None,
 ) -> Statement:
-    """A stage's run as SLSA provenance: what it made, from what, under which params and code, and when (RFC 3339, UTC)."""
+    """A stage's run as SLSA provenance: what it made, from what, under which params and code, and when (RFC 3339, UTC).
+
+    `said`: what the stage wrote of its result in so many words, under `synthmill_said`.
+    """
     return Statement(
         subject=subject,
         predicateType=SLSA,
@@ -76,6 +80,7 @@ def stage_run(
                 "resolvedDependencies": inputs,
             },
             "runDetails": {"builder": {"id": BUILDER}, "metadata": {"startedOn": started, "finishedOn": finished}},
+            **({"synthmill_said": said} if said else {}),
         },
     )
 

@@ -44,6 +44,7 @@ class Run:
             code_state(code),
             self.started,
             now(),
+            summary(self.name, self.dataset),
         )
         evidence.append(evidence.record_file(self.dataset), run, *findings(self.name, self.dataset, self.gate, subject))
 
@@ -60,6 +61,29 @@ def code_state(code: str) -> dict[str, Any]:
         "code_sha256": code,
         "requirements_lock_sha256": sha256_file(stage.ROOT / "requirements.lock"),
     }
+
+
+SUMMARIES = {
+    "train": (
+        lambda dataset: stage.model_folder(dataset) / "model.json",
+        ("digest", "kind", "parameters", "dataset_digest", "labels", "privacy", "init", "canaries"),
+    ),
+    "sample": (lambda dataset: stage.samples_folder(dataset) / "manifest.json", ("digest", "n", "labels", "image", "conditions", "model")),
+    "release": (
+        lambda dataset: root() / "data" / "releases" / dataset / "provenance.json",
+        ("version", "previous", "digests", "images", "labels", "image", "gates"),
+    ),
+}
+"""Of a stage whose result says of itself what it is: the file, and which of its fields the record takes."""
+
+
+def summary(name: str, dataset: str) -> dict[str, Any]:
+    """What a stage wrote of its result: digests of its contents (which verdicts and sign-offs name), sizes, what privacy is claimed."""
+    if name not in SUMMARIES:
+        return {}
+    where, fields = SUMMARIES[name]
+    said = read_json(where(dataset))
+    return {field: said[field] for field in fields if field in said}
 
 
 def findings(name: str, dataset: str, gate: str | None, subject: list[dict[str, Any]]) -> list[Statement]:

@@ -1,0 +1,70 @@
+"""What documents say of decisions: what was built, who approved or refused it, until when, and what was waived."""
+
+from tasks.documents import Evidence
+from tasks.documents._blocks import NOTHING, Claim, Table
+from tasks.documents._edition import Edition
+
+
+def built(evidence: Evidence) -> Claim:
+    """That the release stage built a version; it does so only where each required gate passed or is waived."""
+    return evidence.fact(
+        evidence.run("release"),
+        "said.version",
+        lambda version: f"{version} was built: the release stage refuses unless each required verdict of these bytes passes or is waived",
+    )
+
+
+def decision(evidence: Evidence) -> Claim:
+    """Where people's decisions about the newest release's bytes stand."""
+    signed = evidence.signoffs
+    if not signed:
+        return NOTHING
+    refused = [one for one in signed if one.decision == "refused"]
+    counted = refused or signed
+    wanted = (evidence.sheet.get("params.policy.approvals") if evidence.sheet else None) or 0
+    if refused:
+        words, status = f"refused by {len(refused)}", "REFUSED"
+    else:
+        words = f"approved by {len(signed)}; the policy asks for {wanted} approvals"
+        status = "APPROVED" if len(signed) >= wanted else "WAITING"
+    return Claim(words, tuple(one.evidence for one in counted), status=status)
+
+
+def until(evidence: Evidence) -> Claim:
+    """When the first of the approvals expires."""
+    dated = [one for one in evidence.signoffs if one.decision == "approved" and one.expires]
+    if not dated:
+        return NOTHING
+    first = min(dated, key=lambda one: one.expires)
+    return Claim(f"{first.expires[:10]}, when the first approval expires", (first.evidence,))
+
+
+def signed(evidence: Evidence, edition: Edition) -> Table:
+    """Every decision that counts. The public edition leaves reasons out: they are free words."""
+    columns = ("Who", "Role", "Decision and day", "Holds until", *(("Reason",) if edition is Edition.INTERNAL else ()))
+    rows = []
+    for one in evidence.signoffs:
+        row = [one.by, one.role or "none given", Claim(f"{one.decision} on {one.at[:10]}", (one.evidence,)), (one.expires or "no end")[:10]]
+        rows.append((*row, *((one.reason,) if edition is Edition.INTERNAL else ())))
+    if not rows:
+        rows = [("Nobody yet", "", NOTHING, "", *(("",) if edition is Edition.INTERNAL else ()))]
+    return Table("Decisions of people about the bytes of the newest release", columns, rows)
+
+
+def waived(evidence: Evidence, edition: Edition) -> Table:
+    """Verdicts that pass though they are none: they stand in every edition, with two names each."""
+    sheet = evidence.sheet
+    rows = [
+        (
+            one["gate"],
+            Claim(f"the verdict {one['verdict']}", (sheet.digest,)),
+            edition.words(one["reason"]),
+            ", ".join(one["by"]),
+            one["until"] or "no end",
+        )
+        for one in evidence.waivers()
+    ]
+    if not rows:
+        none = Claim("no waiver stands in the policy", (sheet.digest,)) if sheet else NOTHING
+        rows = [("None", none, "", "", "")]
+    return Table("Waivers in the policy", ("Gate", "What is waived", "Why", "By", "Last day"), rows)

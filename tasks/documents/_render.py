@@ -1,0 +1,79 @@
+"""A document to one self-contained page: no script, nothing fetched, one template for all."""
+
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+
+from schema.evidence import SIGN_OFF, SLSA
+from tasks.documents import Document, Evidence
+from tasks.documents._blocks import NOT_EVIDENCED, Section, claims
+from tasks.documents._edition import Edition
+
+KINDS = ("words", "table", "form", "code")
+
+
+def environment() -> Environment:
+    """Templates of documents, and under `reporting/` those of the report, whose style sheet they share."""
+    loader = ChoiceLoader([PackageLoader("tasks.documents"), PrefixLoader({"reporting": PackageLoader("tasks.reporting")})])
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.globals.update(not_evidenced=NOT_EVIDENCED)
+    return made
+
+
+def html(document: Document, evidence: Evidence, edition: Edition) -> str:
+    """The page of one document in one edition."""
+    sections = document.sections(evidence, edition)
+    return (
+        environment()
+        .get_template("document.html.j2")
+        .render(
+            document=document,
+            evidence=evidence,
+            edition=edition.value,
+            sections=sections,
+            tally=tally(sections),
+            title=evidence.fact(evidence.sheet, "params.card.title", edition.words),
+            version=evidence.fact(evidence.run("release"), "said.version"),
+            cited=cited(sections, evidence),
+        )
+    )
+
+
+def index(documents: list[tuple[Document, list[Section]]], evidence: Evidence, edition: Edition, pdf: bool) -> str:
+    """The page that lists a packet's documents."""
+    rows = [(document, tally(sections)) for document, sections in documents]
+    return environment().get_template("index.html.j2").render(rows=rows, evidence=evidence, edition=edition.value, pdf=pdf)
+
+
+def tally(sections: list[Section]) -> dict[str, int]:
+    """How many claims stand on evidence, of how many."""
+    made = claims(sections)
+    return {"evidenced": sum(claim.evidenced for claim in made), "of": len(made)}
+
+
+def cited(sections: list[Section], evidence: Evidence) -> list[dict[str, Any]]:
+    """The statements that a document stands on, in the order of the record."""
+    used = {digest for claim in claims(sections) for digest in claim.on}
+    used |= {digest for section in sections for block in section.blocks if block.kind == "code" for digest in block.on}
+    return [
+        {"line": entry.line, "what": what(entry.statement), "digest": entry.digest, "signed": signature(entry)}
+        for entry in evidence.entries
+        if entry.digest in used
+    ]
+
+
+def what(statement: Any) -> str:
+    """What a statement is, in words."""
+    predicate = statement.predicate
+    if statement.predicate_type == SLSA:
+        return f"run of {predicate['buildDefinition']['externalParameters']['stage']}"
+    if statement.predicate_type == SIGN_OFF:
+        return "sign-off"
+    said = predicate.get("synthmill_said") or {}
+    return f"verdict of {said['gate']}" if "gate" in said else "checks of the data"
+
+
+def signature(entry: Any) -> str:
+    if entry.signed_by is None:
+        return "not signed"
+    return "by a trusted key" if entry.trusted else "by a key that nobody named as trusted"
