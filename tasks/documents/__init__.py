@@ -134,8 +134,9 @@ class Evidence:
                 return f"the record does not say which {words[part]} are the newest"
             if verdict.get(f"subject.{part}") != digest:
                 return f"the newest verdict is of other {words[part]}"
-        config = self.sheet.get(f"params.gates.{verdict.get('gate')}") if self.sheet else None
-        if config is not None and config != verdict.get("config"):
+        told = (self.sheet.get(f"params.gates.{verdict.get('gate')}") if self.sheet else None) or {}
+        # A verdict's config has every setting, params those that somebody set.
+        if any(verdict.get(f"config.{key}") != value for key, value in told.items()):
             return "its threshold or another of its settings changed after it measured"
         return ""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.reporting.scrub import without_paths
 
+MINUS = "\u2212"
 DIGITS = 2
 SMALL = 10
 """Smaller counts of people could point at them."""
@@ -51,7 +52,7 @@ class Edition(StrEnum):
 
 def exact(value: Any) -> str:
     """A setting, not a score: what somebody chose is no secret of the data."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}".replace("-", MINUS) if isinstance(value, float) else str(value)
 
 
 def rounded(value: float, digits: int, rounding: str) -> Decimal:
@@ -66,4 +67,4 @@ def _plain(number: Decimal) -> str:
     """Without an exponent, a trailing zero or the hyphen for a minus."""
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
-    return (text or "0").replace("-", "\u2212") if number else "0"
+    return (text or "0").replace("-", MINUS) if number else "0"

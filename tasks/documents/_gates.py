@@ -86,7 +86,7 @@ def near_copies(evidence: Evidence, edition: Edition) -> Claim:
         return Claim(None, (judged.digest,), "the gate ran and has no such number")
     copies = found["copies"] + found["near_copies"]
     return Claim(
-        f"{edition.count(copies)} of {edition.count(n)} synthetic images; share at most {edition.upper(found['share_interval'][1])} "
+        f"{edition.count(copies)} of {n} synthetic images; share at most {edition.upper(found['share_interval'][1])} "
         "(upper end of the 95 % interval)",
         (judged.digest,),
     )
@@ -113,7 +113,9 @@ def privacy_claimed(evidence: Evidence, edition: Edition) -> Claim:
     if said is None:
         return Claim("No differential privacy is claimed.", (digest,))
     epsilon = edition.upper(said["epsilon"])
-    words = f"({epsilon}, {exact(said['delta'])})-differential privacy for each {said['unit']}, by {said['mechanism']} ({said['adjacency']})"
+    words = (
+        f"({epsilon}, {exact(said['delta'])})-differential privacy for each {said['unit']}, by {said['mechanism']} ({said['adjacency']})"
+    )
     return Claim(words, (digest,))
 
 

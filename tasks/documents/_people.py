@@ -15,19 +15,19 @@ def built(evidence: Evidence) -> Claim:
 
 
 def decision(evidence: Evidence) -> Claim:
-    """Where people's decisions about the newest release's bytes stand."""
+    """Where people's decisions about the newest release's bytes stand; whether an approval has expired is for the reader's calendar."""
     signed = evidence.signoffs
     if not signed:
         return NOTHING
     refused = [one for one in signed if one.decision == "refused"]
-    counted = refused or signed
-    wanted = (evidence.sheet.get("params.policy.approvals") if evidence.sheet else None) or 0
     if refused:
-        words, status = f"refused by {len(refused)}", "REFUSED"
-    else:
-        words = f"approved by {len(signed)}; the policy asks for {wanted} approvals"
-        status = "APPROVED" if len(signed) >= wanted else "WAITING"
-    return Claim(words, tuple(one.evidence for one in counted), status=status)
+        return Claim(f"refused by {len(refused)}", tuple(one.evidence for one in refused), status="REFUSED")
+    policy = (evidence.sheet.get("params.policy") if evidence.sheet else None) or {}
+    wanted, given = policy.get("approvals", 0), {one.role.casefold() for one in signed}
+    lacking = [f"nobody approved it as {role}" for role in policy.get("roles", []) if role.casefold() not in given]
+    words = "; ".join([f"approved by {len(signed)}, and the policy asks for {wanted}", *lacking])
+    status = "WAITING" if lacking or len(signed) < wanted else "APPROVED"
+    return Claim(words, tuple(one.evidence for one in signed), status=status)
 
 
 def until(evidence: Evidence) -> Claim:

@@ -9,8 +9,6 @@ from tasks.documents import Document, Evidence
 from tasks.documents._blocks import NOT_EVIDENCED, Section, claims
 from tasks.documents._edition import Edition
 
-KINDS = ("words", "table", "form", "code")
-
 
 def environment() -> Environment:
     """Templates of documents, and under `reporting/` those of the report, whose style sheet they share."""
@@ -39,9 +37,9 @@ def html(document: Document, evidence: Evidence, edition: Edition) -> str:
     )
 
 
-def index(documents: list[tuple[Document, list[Section]]], evidence: Evidence, edition: Edition, pdf: bool) -> str:
+def index(documents: list[Document], evidence: Evidence, edition: Edition, pdf: bool) -> str:
     """The page that lists a packet's documents."""
-    rows = [(document, tally(sections)) for document, sections in documents]
+    rows = [(document, tally(document.sections(evidence, edition))) for document in documents]
     return environment().get_template("index.html.j2").render(rows=rows, evidence=evidence, edition=edition.value, pdf=pdf)
 
 

@@ -44,20 +44,25 @@ def write_pdf(html: str, path: Path, paper: str = "A4") -> None:
 def style(paper: str) -> str:
     """What the PDF adds to the page's own style: its fonts, and the paper."""
     faces = "\n".join(
-        f'@font-face {{ font-family: "{family}"; src: url("{(fonts_folder() / file).as_uri()}"); font-weight: {weight}; font-style: {style} }}'
-        for family, file, weight, style in FACES
+        f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: {slant}; src: url("{address}") }}'
+        for (family, _, weight, slant), address in zip(FACES, font_addresses(), strict=True)
     )
     return f"""{faces}
-@page {{ size: {PAPERS[paper]}; @bottom-left {{ font-family: "Page Sans" !important }} @bottom-right {{ font-family: "Page Sans" !important }} }}
+@page {{
+  size: {PAPERS[paper]};
+  @bottom-left {{ font-family: "Page Sans" !important }}
+  @bottom-right {{ font-family: "Page Sans" !important }}
+}}
 * {{ font-family: "Page Sans" !important }}
 code, pre, .evidence {{ font-family: "Page Mono" !important }}
 body {{ font-size: 9.5pt !important }}
 """
 
 
-def fonts_folder() -> Path:
-    """matplotlib's fonts, without importing it."""
-    return Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
+def font_addresses() -> list[str]:
+    """Where the font of each of FACES lies; matplotlib is not imported for that."""
+    folder = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
+    return [(folder / file).as_uri() for _, file, _, _ in FACES]
 
 
 def _weasyprint() -> Any:
@@ -75,7 +80,7 @@ def _fetcher() -> Any:
     """Gives the fonts and what a page holds of itself (`data:`), and fails at anything else."""
     from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
-    fonts = {(fonts_folder() / file).as_uri() for _, file, _, _ in FACES}
+    fonts = set(font_addresses())
 
     class OnlyItself(URLFetcher):
         def fetch(self, url: str, headers: Any = None) -> Any:
