@@ -71,7 +71,7 @@ SUMMARIES = {
     "sample": (lambda dataset: stage.samples_folder(dataset) / "manifest.json", ("digest", "n", "labels", "image", "conditions", "model")),
     "release": (
         lambda dataset: root() / "data" / "releases" / dataset / "provenance.json",
-        ("version", "previous", "digests", "images", "labels", "image", "gates"),
+        ("version", "previous", "digests", "images", "labels"),
     ),
 }
 """Of a stage whose result says of itself what it is: the file, and which of its fields the record takes."""

@@ -15,6 +15,8 @@ from tasks.documents._edition import Edition
 from tasks.reporting.pdf import PAPERS, write_pdf
 
 FORMAT = "synthmill-packet/1"
+FIRST = "privacy-summary"
+"""What is read first stands first."""
 
 
 def write(dataset: str, to: Path, edition: str = "public", paper: str | None = "A4") -> list[Path]:
@@ -50,7 +52,8 @@ def _record(dataset: str) -> str:
 
 
 def _fill(folder: Path, evidence: Evidence, edition: Edition, paper: str | None, record: str) -> None:
-    documents = [Plugin() for Plugin in plugins.find(tasks.documents).values()]
+    found = [Plugin() for Plugin in plugins.find(tasks.documents).values()]
+    documents = sorted(found, key=lambda document: (document.kind != FIRST, document.title))
     for document in documents:
         page = _render.html(document, evidence, edition)
         write_bytes(folder / f"{document.kind}.html", page.encode())

@@ -40,11 +40,17 @@ def until(evidence: Evidence) -> Claim:
 
 
 def signed(evidence: Evidence, edition: Edition) -> Table:
-    """Every decision that counts. The public edition leaves reasons out: they are free words."""
+    """Every decision that counts. The public edition leaves reasons out, which are free words, and names of those who did not approve."""
     columns = ("Who", "Role", "Decision and day", "Holds until", *(("Reason",) if edition is Edition.INTERNAL else ()))
     rows = []
     for one in evidence.signoffs:
-        row = [one.by, one.role or "none given", Claim(f"{one.decision} on {one.at[:10]}", (one.evidence,)), (one.expires or "no end")[:10]]
+        hidden = edition is Edition.PUBLIC and one.decision != "approved"
+        row = [
+            "named inside" if hidden else one.by,
+            one.role or "none given",
+            Claim(f"{one.decision} on {one.at[:10]}", (one.evidence,)),
+            (one.expires or "no end")[:10],
+        ]
         rows.append((*row, *((one.reason,) if edition is Edition.INTERNAL else ())))
     if not rows:
         rows = [("Nobody yet", "", NOTHING, "", *(("",) if edition is Edition.INTERNAL else ()))]

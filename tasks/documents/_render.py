@@ -6,7 +6,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, Stric
 
 from schema.evidence import SIGN_OFF, SLSA
 from tasks.documents import Document, Evidence
-from tasks.documents._blocks import NOT_EVIDENCED, Section, claims
+from tasks.documents._blocks import NOT_EVIDENCED, Claim, Section, claims
 from tasks.documents._edition import Edition
 
 
@@ -21,6 +21,8 @@ def environment() -> Environment:
 def html(document: Document, evidence: Evidence, edition: Edition) -> str:
     """The page of one document in one edition."""
     sections = document.sections(evidence, edition)
+    title = evidence.fact(evidence.sheet, "params.card.title", edition.words)
+    version = evidence.fact(evidence.run("release"), "said.version")
     return (
         environment()
         .get_template("document.html.j2")
@@ -30,9 +32,9 @@ def html(document: Document, evidence: Evidence, edition: Edition) -> str:
             edition=edition.value,
             sections=sections,
             tally=tally(sections),
-            title=evidence.fact(evidence.sheet, "params.card.title", edition.words),
-            version=evidence.fact(evidence.run("release"), "said.version"),
-            cited=cited(sections, evidence),
+            title=title,
+            version=version,
+            cited=cited([title, version, *claims(sections)], evidence),
         )
     )
 
@@ -49,10 +51,9 @@ def tally(sections: list[Section]) -> dict[str, int]:
     return {"evidenced": sum(claim.evidenced for claim in made), "of": len(made)}
 
 
-def cited(sections: list[Section], evidence: Evidence) -> list[dict[str, Any]]:
-    """The statements that a document stands on, in the order of the record."""
-    used = {digest for claim in claims(sections) for digest in claim.on}
-    used |= {digest for section in sections for block in section.blocks if block.kind == "code" for digest in block.on}
+def cited(made: list[Claim], evidence: Evidence) -> list[dict[str, Any]]:
+    """The statements that claims stand on, in the order of the record."""
+    used = {digest for claim in made for digest in claim.on}
     return [
         {"line": entry.line, "what": what(entry.statement), "digest": entry.digest, "signed": signature(entry)}
         for entry in evidence.entries

@@ -94,7 +94,7 @@ def _size(image: dict[str, Any]) -> str:
 
 def _counts(counts: dict[str, Any], edition: Edition) -> str:
     return (
-        f"{edition.count(counts['in'])} records came in, {edition.count(counts['out'])} were kept, the others were set aside by category."
+        f"Records that came in: {edition.count(counts['in'])}. Kept: {edition.count(counts['out'])}. The others were set aside by category."
     )
 
 

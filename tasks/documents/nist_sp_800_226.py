@@ -82,11 +82,11 @@ def _algorithm(evidence: Evidence, edition: Edition) -> list[tuple[Any, ...]]:
             "Largest lower bound that these canaries could have shown",
             _gates.number(evidence, edition, "canary", "evidence.largest_bound_possible", "lower"),
         ),
-        ("What training started from", _start(evidence)),
+        ("What training started from", _start(evidence, edition)),
     ]
 
 
-def _start(evidence: Evidence) -> Claim:
+def _start(evidence: Evidence, edition: Edition) -> Claim:
     """What the weights came from: a start with private images spends too."""
     train = evidence.run("train")
     if train is None or "init" not in train.get("said", {}):
@@ -95,7 +95,8 @@ def _start(evidence: Evidence) -> Claim:
     if init is None:
         return Claim("random weights", (train.digest,))
     return Claim(
-        f"{init['reference']}, {'said to be of public images' if init.get('public') else 'not said to be public'}", (train.digest,)
+        f"{edition.words(init['reference'])}, {'said to be of public images' if init.get('public') else 'not said to be public'}",
+        (train.digest,),
     )
 
 
