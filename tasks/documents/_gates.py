@@ -10,6 +10,11 @@ from tasks.reporting.wording import QUESTIONS, question
 ATTACKS = ("mia-white-box", "mia-query", "mia-release")
 QUALITY = ("utility", "coverage", "fd-domain", "frd", "fid", "cmmd")
 PRIVACY = (*ATTACKS, "replica", "canary", "dp-claim", "split")
+MEANS = {
+    "PASS": "The whole interval keeps within what is allowed.",
+    "FAIL": "More was found than is allowed.",
+    "INSUFFICIENT": "Too little to judge by; this is no pass.",
+}
 BOUND = {"at_most": "at most", "at_least": "at least"}
 
 
@@ -44,12 +49,12 @@ def weight(evidence: Evidence, gate: str) -> Claim:
 
 
 def reason(evidence: Evidence, edition: Edition, gate: str) -> Claim:
-    """What the gate said in a sentence; the public edition has its numbers already, rounded, and not the sentence."""
+    """What the gate said in a sentence. That has exact numbers, so the public edition says what the status means."""
     judged = standing(evidence, gate)
     if isinstance(judged, Claim):
         return judged
     if edition is Edition.PUBLIC:
-        return Claim(f"{judged.verdict['status']}. The sentence with its exact numbers is inside.", (judged.digest,))
+        return Claim(MEANS[judged.verdict["status"]], (judged.digest,))
     return Claim(judged.verdict["reason"], (judged.digest,))
 
 
@@ -71,7 +76,8 @@ def sub_claim(evidence: Evidence, edition: Edition, gate: str, name: str) -> Cla
         return Claim(None, (judged.digest,), "the gate ran and has no such number")
     words = (
         f"{edition.number(found['measured'])}, in excess of its null {edition.number(found['value'])} "
-        f"({edition.interval(found['interval'])}); {exact(found['threshold'])} is allowed"
+        f"({edition.interval(found['interval'])}); "
+        f"{BOUND[judged.verdict['direction']]} {exact(found['threshold'])} is allowed"
     )
     return Claim(words, (judged.digest,), status=found["status"])
 

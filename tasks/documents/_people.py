@@ -44,13 +44,9 @@ def signed(evidence: Evidence, edition: Edition) -> Table:
     columns = ("Who", "Role", "Decision and day", "Holds until", *(("Reason",) if edition is Edition.INTERNAL else ()))
     rows = []
     for one in evidence.signoffs:
-        hidden = edition is Edition.PUBLIC and one.decision != "approved"
-        row = [
-            "named inside" if hidden else one.by,
-            one.role or "none given",
-            Claim(f"{one.decision} on {one.at[:10]}", (one.evidence,)),
-            (one.expires or "no end")[:10],
-        ]
+        who = "named inside" if edition is Edition.PUBLIC and one.decision != "approved" else one.by
+        decided = Claim(f"{one.decision} on {one.at[:10]}", (one.evidence,))
+        row = [who, one.role or "none given", decided, (one.expires or "no end")[:10]]
         rows.append((*row, *((one.reason,) if edition is Edition.INTERNAL else ())))
     if not rows:
         rows = [("Nobody yet", "", NOTHING, "", *(("",) if edition is Edition.INTERNAL else ()))]

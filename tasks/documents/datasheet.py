@@ -28,7 +28,9 @@ class Plugin(Document):
             "Distribution": _distribution,
             "Maintenance": _maintenance,
         }
-        return [Section(name, [Table(name, COLUMNS, answers(evidence, edition))]) for name, answers in parts.items()]
+        return [
+            Section(name, [Table(f"{name}: questions and answers", COLUMNS, answers(evidence, edition))]) for name, answers in parts.items()
+        ]
 
 
 def _motivation(evidence: Evidence, edition: Edition) -> list[tuple[Any, ...]]:
@@ -60,10 +62,13 @@ def _composition(evidence: Evidence, edition: Edition) -> list[tuple[Any, ...]]:
         ("Are there errors or copies in it? (gate replica)", _gates.line(evidence, edition, "replica")),
         (
             "Does it relate to people?",
-            evidence.fact(checks, "splits.train.patients", lambda n: f"learned from images of {edition.count(n)} patients"),
+            evidence.fact(
+                checks, "splits.train.patients", lambda n: f"learned from images of {edition.count(n)} patients, as the source names them"
+            ),
         ),
         ("Which groups of people are in it?", NOTHING),
-        ("Can people be identified?", _gates.near_copies(evidence, edition)),
+        ("Is a training image copied in it?", _gates.near_copies(evidence, edition)),
+        ("Can people be identified?", NOTHING),
         ("Might it be offensive or distressing?", NOTHING),
     ]
 

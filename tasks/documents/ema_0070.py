@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.documents import Document, Evidence, Judged, _gates
 from tasks.documents._blocks import NOTHING, Claim, Section, Table, Words
-from tasks.documents._edition import Edition
+from tasks.documents._edition import Edition, exact
 from tasks.reporting.wording import question
 
 THRESHOLD = 0.09
@@ -134,4 +134,4 @@ def _kept(kept: dict[str, Any]) -> str:
 
 
 def _thresholds(gates: dict[str, Any]) -> str:
-    return ", ".join(f"{gate} {config['threshold']:g}" for gate, config in gates.items() if gate in _gates.PRIVACY)
+    return ", ".join(f"{gate} {exact(config['threshold'])}" for gate, config in gates.items() if gate in _gates.PRIVACY)

@@ -36,7 +36,7 @@ class Plugin(Document):
     kind = "hipaa-expert"
     title = "Packet for an expert determination (HIPAA)"
     about = "For the expert of 45 CFR 164.514(b)(1): methods and results, by the elements that HHS guidance of 2012 names."
-    judge = "an expert in statistical disclosure, as 45 CFR 164.514(b)(1) asks,"
+    judge = "an expert with the knowledge and experience that 45 CFR 164.514(b)(1) asks for"
     form = (
         "The risk is very small that an anticipated recipient could identify a person (yes or no)",
         "Grounds, and conditions that it depends on",

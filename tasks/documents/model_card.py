@@ -28,7 +28,7 @@ class Plugin(Document):
             ],
             "Metrics": [
                 ("What is measured, and against what", evidence.fact(evidence.sheet, "params.gates", _thresholds)),
-                ("How certain it is", _gates.number(evidence, edition, "utility", "method", "words")),
+                ("How usefulness is measured (gate utility)", _gates.number(evidence, edition, "utility", "method", "words")),
             ],
             "Evaluation data": [
                 ("Images held out", evidence.fact(evidence.checks, "splits.holdout.images", edition.count)),
@@ -50,7 +50,7 @@ class Plugin(Document):
                 ("Shown on images of another hospital", NOTHING),
             ],
         }
-        return [Section(name, [Table(name, COLUMNS, rows)]) for name, rows in parts.items()]
+        return [Section(name, [Table(f"{name}, as far as the record goes", COLUMNS, rows)]) for name, rows in parts.items()]
 
 
 def _details(evidence: Evidence) -> list[tuple[Any, ...]]:
@@ -69,4 +69,4 @@ def _details(evidence: Evidence) -> list[tuple[Any, ...]]:
 
 
 def _thresholds(gates: dict[str, Any]) -> str:
-    return ", ".join(f"{gate} {config['threshold']:g}" for gate, config in gates.items())
+    return ", ".join(f"{gate} {exact(config['threshold'])}" for gate, config in gates.items())

@@ -94,10 +94,8 @@ def _start(evidence: Evidence, edition: Edition) -> Claim:
     init = train.get("said.init")
     if init is None:
         return Claim("random weights", (train.digest,))
-    return Claim(
-        f"{edition.words(init['reference'])}, {'said to be of public images' if init.get('public') else 'not said to be public'}",
-        (train.digest,),
-    )
+    public = "said to be of public images" if init.get("public") else "not said to be public"
+    return Claim(f"{edition.words(init['reference'])}, {public}", (train.digest,))
 
 
 def _utility(evidence: Evidence, edition: Edition) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ class Plugin(Document):
     kind = "wp29"
     title = "Singling out, linkability, inference (WP29)"
     about = "For data protection officers: the three criteria of Opinion 05/2014 (WP216), which gate speaks to each, and what is left."
-    judge = "the controller, advised by its data protection officer,"
+    judge = "the controller, with the advice of its data protection officer"
     form = (
         "Singling out: risk left",
         "Linkability: risk left",
