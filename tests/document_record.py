@@ -95,7 +95,11 @@ def checked() -> Statement:
             "counts": {"in": 5237, "out": 5232, "quarantined": {"unreadable": 5}},
         },
         **{"splits": {"train": split, "holdout": split, "test": split}, "copies": {"sets_within_a_patient": 24}},
-        **{"dropped": {"attributes": {}}, "missing": {}, "approval": {"reference": "IRB 12-34", "purpose": "research"}},
+        **{
+            "dropped": {"attributes": {}, "letters_painted_over": 7},
+            "missing": {},
+            "approval": {"reference": "IRB 12-34", "purpose": "research"},
+        },
         **{"source": {"kind": "dicom", "digest": "3" * 64, "files": 9, "keyed": True}, "digest": REAL},
     }
     return test_result("data-checks", "PASSED", [described("data/ingest/ward/manifest.json", "4" * 64)], [], told)

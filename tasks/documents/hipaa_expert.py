@@ -143,17 +143,26 @@ def _identifiers(evidence: Evidence, edition: Edition) -> Table:
     ingest = evidence.run("ingest")
     where = {
         "text": evidence.fact(ingest, "params.attributes", _kinds),
-        "place": evidence.fact(ingest, "params.attributes", lambda kept: f"{_names(kept)}. Judge whether one of them names a place"),
+        "place": evidence.fact(ingest, "params.attributes", _names),
         "dates": evidence.fact(ingest, "params", _dates),
         "ids": evidence.fact(evidence.checks, "source.keyed", _keyed),
-        "pixels": _pixels(evidence, ingest),
+        "pixels": Claim(None, (), "nothing looks for faces or other traits of a person in the pixels"),
     }
-    rows = [(f"({letter}) {name}", where[place]) for letter, name, place in IDENTIFIERS]
+    rows: list[tuple[Any, ...]] = [(f"({letter}) {name}", where[place]) for letter, name, place in IDENTIFIERS]
+    rows += [
+        (
+            "Any of these, as letters burned into an image",
+            evidence.fact(ingest, "params.burned_in.action", "the setting at ingest is: {}".format),
+        ),
+        ("Images in which letters were painted over", evidence.fact(evidence.checks, "dropped.letters_painted_over", edition.count)),
+    ]
     return Table("What ingest takes from the source", ("Identifier", "As the record has it"), rows)
 
 
 def _names(kept: dict[str, Any]) -> str:
-    return f"attributes kept: {', '.join(kept)}" if kept else "no attribute is kept beside the class"
+    return (
+        f"attributes kept: {', '.join(kept)}. Judge whether one of them names a place" if kept else "no attribute is kept beside the class"
+    )
 
 
 def _kinds(kept: dict[str, Any]) -> str:
@@ -179,11 +188,3 @@ def _keyed(keyed: bool) -> str:
 
 def _yes(keyed: bool) -> str:
     return "yes" if keyed else "no"
-
-
-def _pixels(evidence: Evidence, ingest: Any) -> Claim:
-    burned = evidence.fact(ingest, "params.burned_in.action", str)
-    why = "nothing looks for faces or biometric traits in the pixels"
-    if not burned.evidenced:
-        return Claim(None, (), why)
-    return Claim(None, burned.on, f"{why}; for letters burned into the image the setting is: {burned.words}")
