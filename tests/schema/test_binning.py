@@ -38,7 +38,7 @@ def test_binned_numbers_are_judged_as_the_exact_ones_and_cover_them():
     seen = set()
     for _ in range(4000):
         scale = 10.0 ** rng.integers(-4, 4)
-        low, value, high, threshold = (float(number) for number in np.sort(rng.normal(0, scale, 3)).tolist() + [rng.normal(0, scale)])
+        low, value, high, threshold = (float(number) for number in [*np.sort(rng.normal(0, scale, 3)), rng.normal(0, scale)])
         for direction in ("at_most", "at_least"):
             exact = judge(value, (low, high), threshold, direction)
             binned, interval = binning.judged(value, (low, high), threshold, direction)

@@ -18,7 +18,7 @@ from schema.digest import write_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.verdict import Status, Subject
 from tasks import report
-from tasks.reporting.facts import decision
+from tasks.reporting.decision import decision
 from tasks.reporting.gather import read
 from tasks.reporting.render import look_up, shown
 from tasks.reporting.scrub import without_names, without_paths
