@@ -87,7 +87,7 @@ def cited(facts: Any, at: str, form: str) -> Markup:
 
 def shown(value: float, form: str, binned: bool = False) -> str:
     """A number as a reader wants it: `number` (some three digits), `count`, `percent`, `share` (a round percentage), `whole` (a
-    percentage without its sign), `plain` (as is). `binned`: numbers and percentages of two digits or so stand with these digits."""
+    percentage without its sign), `set` (a bound with all its digits), `plain` (as is). `binned`: numbers and percentages of two digits or so stand with these digits."""
     digits = _digits(value, 100 if form == "percent" else 1) if binned and form in ("number", "percent") else None
     if digits is not None:
         text = f"{digits}{THIN_SPACE}%" if form == "percent" else digits
@@ -97,6 +97,8 @@ def shown(value: float, form: str, binned: bool = False) -> str:
         text = f"{100 * value:g}{THIN_SPACE}%"
     elif form == "whole":
         text = f"{100 * value:.0f}"
+    elif form == "set":
+        text = f"{value:.12g}"
     elif form == "plain":
         text = repr(value)
     elif form == "count" or isinstance(value, int) or value == 0:
@@ -111,7 +113,9 @@ def shown(value: float, form: str, binned: bool = False) -> str:
 def _digits(value: float, scale: int) -> str | None:
     """The number times `scale` with at least two significant digits and all that it has; None where it has more than four."""
     number = (Decimal(repr(value)) * scale).normalize()
-    if isinstance(value, int) or not number or abs(number) < Decimal("0.00005") or len(number.as_tuple().digits) > 4:
+    if not number:
+        return "0"
+    if isinstance(value, int) or abs(number) < Decimal("0.00005") or len(number.as_tuple().digits) > 4:
         return None
     decimals = max(-number.as_tuple().exponent, 1 - number.adjusted(), 0)
     return f"{number:,.{decimals}f}".replace(",", THIN_SPACE)

@@ -69,8 +69,8 @@ SENTENCES: dict[str, tuple[Sentence, ...]] = {
     ),
     "dp-claim": (
         Sentence(
-            "By proof and not by trial: whether any one {evidence/privacy_unit:plain} was in the training makes nothing that comes of it "
-            "more likely than by the factor e to the ε, ε = {value:number}, but for a probability of δ = {evidence/delta:number}.",
+            "By proof, not by trial: whether any one {evidence/privacy_unit:plain} took part makes no result of the training more than e to "
+            "the ε times as likely (ε = {value:number}; smaller is stronger), but for a probability of δ = {evidence/delta:set}.",
             lambda gate: gate["status"] == Status.PASS,
         ),
     ),
