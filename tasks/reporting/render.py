@@ -87,7 +87,8 @@ def cited(facts: Any, at: str, form: str) -> Markup:
 
 def shown(value: float, form: str, binned: bool = False) -> str:
     """A number as a reader wants it: `number` (some three digits), `count`, `percent`, `share` (a round percentage), `whole` (a
-    percentage without its sign), `set` (a bound with all its digits), `plain` (as is). `binned`: numbers and percentages of two digits or so stand with these digits."""
+    percentage without its sign), `set` (a bound with all its digits), `plain` (as is). `binned`: numbers and percentages that have few
+    digits stand with these."""
     digits = _digits(value, 100 if form == "percent" else 1) if binned and form in ("number", "percent") else None
     if digits is not None:
         text = f"{digits}{THIN_SPACE}%" if form == "percent" else digits

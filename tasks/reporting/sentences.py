@@ -24,12 +24,12 @@ class Sentence(NamedTuple):
     of: Callable[[dict[str, Any]], bool] = lambda gate: True
 
 
-def _attack(who: str, which: str) -> tuple[Sentence, ...]:
+def _attack(who: str) -> tuple[Sentence, ...]:
     """The AUC is the share of pairs of one member and one non-member in which the member has the higher score (Hanley and McNeil 1982)."""
     return (
         Sentence(
             f"Shown a training image and the image of a stranger, {who} tells which is which {{measured:percent}} of the time; guessing "
-            f"gives 50 %, and {which} where there is nothing to find {{null/value:percent}}."
+            f"gives 50 %, and the same attacks where there is nothing to find {{null/value:percent}}."
         ),
     )
 
@@ -51,9 +51,9 @@ def _usefulness(score: str) -> str:
 
 
 SENTENCES: dict[str, tuple[Sentence, ...]] = {
-    "mia-white-box": _attack("an attacker who has the model's weights", "the same attacks"),
-    "mia-query": _attack("an attacker who may only put questions to the model", "the same attacks"),
-    "mia-release": _attack("an attacker who has nothing but the synthetic images", "the same attacks"),
+    "mia-white-box": _attack("an attacker who has the model's weights"),
+    "mia-query": _attack("an attacker who may only put questions to the model"),
+    "mia-release": _attack("an attacker who has nothing but the synthetic images"),
     "replica": (
         Sentence(
             "{measured:percent} of the synthetic images are copies or near copies of a training image; of real images that the generator "
@@ -69,8 +69,8 @@ SENTENCES: dict[str, tuple[Sentence, ...]] = {
     ),
     "dp-claim": (
         Sentence(
-            "By proof, not by trial: whether any one {evidence/privacy_unit:plain} took part makes no result of the training more than e to "
-            "the ε times as likely (ε = {value:number}; smaller is stronger), but for a probability of δ = {evidence/delta:set}.",
+            "By proof, not by trial: whether any one {evidence/privacy_unit:plain} took part makes no result of the training more than e "
+            "to the ε times as likely (ε = {value:number}; smaller is stronger), but for a probability of δ = {evidence/delta:set}.",
             lambda gate: gate["status"] == Status.PASS,
         ),
     ),

@@ -46,7 +46,7 @@ def section(page: str, name: str) -> str:
 
 def cited(page: str, gate: dict, fact: str) -> str:
     """How a gate's number is written on the page."""
-    return re.search(rf'data-at="/gates/{PLACE[gate["gate"]]}/{fact}"[^>]*>([^<]*)<', page)[1]
+    return re.search(rf'data-at="/gates/{PLACE[gate["gate"]]}/{fact}" data-form="number">([^<]*)<', page)[1]
 
 
 def test_every_gate_there_is_has_its_question_and_its_group():
