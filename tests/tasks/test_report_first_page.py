@@ -28,7 +28,7 @@ PAGES = ("internal.html", "public/report.html")
 COMMIT = "c0ffee" + "0" * 34
 WAIVER = {"reason": "The bound was set for larger images.", "by": ["Ada Lovelace", "Bob Moran"], "until": None}
 
-# One verdict of each gate: unit, value, null, what the null is, measured if the excess is taken otherwise, evidence; and what is to be said.
+# A verdict of each gate: unit, value, null, what the null is, evidence; and what is to be said of it.
 KNOWN = {
     "mia-white-box": (
         "AUC",
@@ -36,7 +36,7 @@ KNOWN = {
         0.5,
         "members",
         {},
-        "has the model's weights tells which is which 51.2 % of the time; guessing gives 50 %",
+        "has the model's weights tells which is which 51.2 % of the time; guessing",
     ),
     "mia-query": ("AUC", 0.25, 0.5, "members", {}, "may only put questions to the model tells which is which 75.0 % of the time"),
     "mia-release": ("AUC", -0.01, 0.51, "members", {}, "nothing but the synthetic images tells which is which 50.0 % of the time"),
@@ -57,7 +57,7 @@ KNOWN = {
         1.0,
         "real",
         {},
-        "reaches 75.0 % of the accuracy of one that learned from real",
+        "reaches 75.0 % of the accuracy of one that learned",
     ),
     "coverage": (
         *("share", 0.2, 0.9, "other real images of that class that show it", {"measured": 0.7}),
@@ -108,7 +108,7 @@ def test_a_gates_sentence_says_its_own_numbers(workspace):
     inside = facts()[0]
     for kind, (*_, words) in KNOWN.items():
         said = sentence(inside["gates"][PLACE[kind]], f"/gates/{PLACE[kind]}", partial(cited, inside))
-        assert words in re.sub(r"<[^>]+>", "", said).replace("\u202f", " ")
+        assert words in html.unescape(re.sub(r"<[^>]+>", "", said)).replace("\u202f", " ")
 
 
 def test_a_sentence_is_said_of_a_settled_verdict_alone_and_by_numbers_that_are_there(workspace):
