@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 
 import numpy as np
@@ -102,8 +103,9 @@ def written_as(score: float) -> set[str]:
     """Six significant digits of a score, rounded and cut off, as a number, a percentage and with an exponent."""
     found = set()
     for number in (abs(score), 100 * abs(score)):
-        found |= {f"{number:.6g}", f"{number:.5e}".split("e")[0] + "e", repr(number)[: len(f"{number:.6g}")]}
-    return {text for text in found if len(text.replace(".", "").lstrip("0")) >= 6}
+        rounded = f"{number:.{5 - math.floor(math.log10(number))}f}"
+        found |= {rounded, f"{number:.12f}"[: len(rounded)], f"{number:.5e}".split("e")[0] + "e"}
+    return found
 
 
 def found_in(data: bytes, planted: dict[str, set]) -> dict[str, int]:
@@ -147,7 +149,7 @@ def test_no_plant_is_in_the_public_report_or_anywhere_in_the_release(workspace):
     page, graph = (found_in((folder / name).read_bytes(), planted) for name in ("internal.html", "report.json"))
     assert page["pixels"] >= 14
     assert min(page["names"], graph["names"]) > 10
-    assert graph["scores"] > 80
+    assert graph["scores"] == len(SCORES)
     shard = found_in((workspace.root / "data/ingest" / rw.NAME / "train-00000.parquet").read_bytes(), planted)
     assert (shard["names"], shard["pixels"]) == (14 * 3 + 2, 14)
     release.run(rw.NAME)
