@@ -65,7 +65,7 @@ def plant(workspace: rw.Workspace) -> dict[str, set]:
     turned = [np.ascontiguousarray(image[:, ::step]) for image in images for step in (1, -1)]
     reduced = [sheets.reduced(image[..., None], SIDE // 2)[..., 0] for image in turned]
     return {
-        "names": {*names, "Mueller", "1947", "/home/somebody", "patients.npz", "a-secret-salt"},
+        "names": {*names, "Mueller", "1947", "/home/somebody", "patients.npz", "a-secret-salt", "image_scores"},
         "scores": set(SCORES),
         "pixels": {(image.shape, image.tobytes()) for image in (*turned, *reduced)},
     }
