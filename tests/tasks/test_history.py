@@ -1,7 +1,7 @@
 """Since when a gate's section is what it is, and who committed it so."""
 
+import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -118,7 +118,7 @@ def test_hundreds_of_commits_take_less_than_two_seconds(checkout):
     oldest = commit(checkout, text(20, 0.2) + filler, "Bob", "2026-02-02")
     assert told()["fid"] == (oldest, "2026-02-02", "Bob")
     git(checkout, "reset", "--quiet", "--hard", "HEAD~2")
-    started = time.perf_counter()
+    before = sum(os.times()[:4])
     found = history.look("two")
-    assert time.perf_counter() - started < 2
+    assert sum(os.times()[:4]) - before < 2, "of the processor, git's included: others may be at work beside"
     assert (found["fid"]["date"], found["mia"]["date"]) == ("2023-11-14", "2024-02-22")
