@@ -49,9 +49,15 @@ def look(dataset: str) -> dict[str, dict[str, Any]]:
         return {gate: _unknown(NOT_COMMITTED) for gate in here}
     texts = _texts(list(commits))
 
+    read: dict[str, dict[str, Any]] = {}
+
     @cache
     def at(commit: str) -> dict[str, Any]:
-        return sections(texts.get(commit, ""), dataset)
+        text = texts.get(commit, "")
+        key = _relevant(text, dataset)
+        if key not in read:
+            read[key] = sections(text, dataset)
+        return read[key]
 
     boundary = _boundary()
     return {gate: _since(section, lambda commit, gate=gate: at(commit).get(gate), commits, boundary) for gate, section in here.items()}
@@ -85,6 +91,24 @@ def sections(text: str, dataset: str) -> dict[str, Any]:
     finally:
         loader.dispose()
     return found
+
+
+def _relevant(text: str, dataset: str) -> str:
+    """The lines that decide what `sections` finds: the dataset's own, those that its aliases lead to, and the keys at the margin. Texts
+    that agree in them need to be read once; all of the text where it is not laid out one dataset after another."""
+    chunks = re.split(r"^(?=  [^\s#-])", text, flags=re.MULTILINE)
+    needed = {
+        place for place, chunk in enumerate(chunks) if re.match(rf"  {re.escape(dataset)}:\s*(?:&[\w-]+\s*)?$", chunk.partition("\n")[0])
+    }
+    if len(needed) != 1:
+        return text
+    while True:
+        names = {name for place in needed for name in re.findall(r"\*([\w-]+)", chunks[place])}
+        found = {place for place, chunk in enumerate(chunks) if names & set(re.findall(r"&([\w-]+)", chunk))}
+        if found <= needed:
+            break
+        needed |= found
+    return "".join([*re.findall(r"^[^\s#].*\n?", text, re.MULTILINE), *(chunks[place] for place in sorted(needed))])
 
 
 def _since(wanted: Any, section: Callable[[str], Any], commits: dict[str, Commit], boundary: set[str]) -> dict[str, Any]:
