@@ -12,7 +12,7 @@ from schema.digest import read_json
 from schema.errors import SynthmillError
 from schema.params import Params
 from schema.settings import root
-from tasks import starts
+from tasks import history, starts
 from tasks.scan import scan, scan_file
 from tasks.sources import Source
 from tasks.stage import verdict_file
@@ -36,14 +36,16 @@ def stale(dataset: str, params: Params, source: Source, forced: str | None = Non
     """The stages that have to run again, in order: empty when all is up to date.
 
     `scan` runs whenever DVC is asked, being what looks at the source and at what training starts from; here the look is taken at
-    once, and it is stale only if one of them is not what it was. A gate whose verdict lacked a setting that is there now is stale
-    too, and so is a stage that is `forced`; with each, all that follows it.
+    once, and it is stale only if one of them is not what it was. The report is stale where git says of thresholds what it did not say
+    then, a gate whose verdict lacked a setting that is there now, and a stage that is `forced`; with each, all that follows it.
     """
     names = stages(dataset, params)
     path = scan_file(dataset)
     rescan = not path.is_file() or read_json(path) != scan(dataset, source) or starts.changed(dataset, params.dataset(dataset).train)
     said = json.loads(_dvc("-q", "status", "--json", *names[1:]).stdout or "{}")
     found = set(said) | ({names[0]} if rescan else set()) | ({forced} if forced else set())
+    if history.changed(dataset):
+        found.add(f"report@{dataset}")
     found |= {name for name in names if is_gate(name) and could_now_measure(name, dataset)}
     return [name for name in names if name in found or _follows(name, names, found)]
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 import tasks.gates
 from catalog import folder as release_folder
 from catalog import store, sums, versions
-from schema import params
+from schema import binning, params
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
@@ -147,14 +147,15 @@ def in_numbers(verdict: Verdict) -> str:
 
 
 def summary(kind: str, config: dict[str, Any], direction: str, verdict: Verdict | None, waiver: Waiver | None = None) -> dict[str, Any]:
-    """What the tag, the card and provenance.json say of a gate; MISSING for one that did not measure these bytes."""
+    """What the tag, the card and provenance.json say of a gate, its numbers binned as in the public report; MISSING for one that did not
+    measure these bytes."""
     said = {"gate": kind, "required": config["required"], "threshold": config["threshold"], "direction": direction}
     if verdict is None:
         return said | {"status": "MISSING", "value": None, "interval": None, "unit": None}
     if waiver is not None:
         said["waived"] = {"by": waiver.by, "reason": waiver.reason, "until": waiver.until.isoformat() if waiver.until else None}
     finite = all(math.isfinite(number) for number in (verdict.value or 0.0, *(verdict.interval or ())))
-    value, interval = (verdict.value, verdict.interval) if finite else (None, None)
+    value, interval = binning.judged(verdict.value, verdict.interval, verdict.threshold, verdict.direction) if finite else (None, None)
     return said | {
         "status": str(verdict.status),
         "value": value,

@@ -1,4 +1,5 @@
-"""What the source holds right now, as one digest: ingest runs again when it changes, and only then. Likewise what training starts from.
+"""What the source holds right now, as one digest: ingest runs again when it changes, and only then. Likewise what training starts from,
+and since when the gates' thresholds are what they are.
 
     python -m tasks.scan pneumonia
 
@@ -14,7 +15,7 @@ from schema.digest import read_json, sha256_bytes, sha256_json, write_json
 from schema.errors import SynthmillError
 from schema.params import load
 from schema.settings import id_key, root
-from tasks import starts
+from tasks import history, starts
 from tasks.ingesting.reader import check_source
 from tasks.ingesting.seen import Seen
 from tasks.progress import ticking
@@ -43,9 +44,10 @@ def scan(dataset: str, source: Source, tick: Callable[[], None] = lambda: None) 
 
 
 def run(dataset: str) -> None:
-    """Writes data/sources/<dataset>.json and data/starts/<dataset>.json. Raises SynthmillError when the source is not there or has
+    """Writes <dataset>.json in data/sources, data/starts and data/history. Raises SynthmillError when the source is not there or has
     labels nobody declared, or when there is no such model as `train.init` names."""
     section = load().dataset(dataset)
+    history.write(dataset)
     starts.write(dataset, section.train)
     source = check_source(dataset, section.ingest)
     with ticking("scan", "hashing files", len(source.files()), "file") as ticker:

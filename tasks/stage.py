@@ -71,6 +71,11 @@ def samples_folder(dataset: str) -> Path:
     return root() / "data" / "samples" / dataset
 
 
+def history_file(dataset: str) -> Path:
+    """Since when each gate's section of params.yaml is what it is, as `scan` found it."""
+    return root() / "data" / "history" / f"{dataset}.json"
+
+
 def reports_folder(dataset: str) -> Path:
     return root() / "reports" / dataset
 

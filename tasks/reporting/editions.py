@@ -1,12 +1,14 @@
 """The public edition: built from the internal facts by naming what goes out, so that a fact added later stays inside until named here.
 
-Out never go: a real image, an id, a number that belongs to one image, a file's name or folder, evidence of an unknown shape.
+Out never go: a real image, an id, a number that belongs to one image, a file's name or folder, evidence of an unknown shape, and no
+measured number with more than two significant digits.
 """
 
 from collections.abc import Collection
 from typing import Any
 
-from tasks.reporting import evidence
+from schema import binning
+from tasks.reporting import binned, evidence
 from tasks.reporting.facts import shares
 from tasks.reporting.scrub import without_names, without_paths
 
@@ -15,32 +17,49 @@ SMALL = 10
 
 VERDICT_FIELDS = (
     *("gate", "group", "status", "measured", "value", "interval", "threshold", "direction", "null", "n", "unit", "method", "reason"),
-    *("needs", "required", "config", "subject", "stands"),
+    *("needs", "required", "config", "subject", "stands", "digest", "waived"),
 )
 
 
 def public(facts: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     """The facts of the public edition. A plug-in's own words, such as `reason` and `method`, keep no path, and no text that holds one
     of the `names` of real records goes out."""
+    exact = [_gate(gate, facts["dataset"]["labels"], names) for gate in facts["gates"]]
+    gates = [binned.verdict(gate) for gate in exact]
+    of = {before["gate"]: (before, after) for before, after in zip(exact, gates, strict=True)}
     out = {
         "format": facts["format"],
         "edition": "public",
         "dataset": facts["dataset"],
-        "decision": facts["decision"],
-        "gates": [_gate(gate, facts["dataset"]["labels"], names) for gate in facts["gates"]],
+        "decision": {**facts["decision"], "objections": [_objection(one, of) for one in facts["decision"]["objections"]]},
+        "sign_off": facts["sign_off"],
+        "gates": gates,
         "power": facts["power"],
         "nearest": _nearest(facts["nearest"]),
         "data": _data(facts["data"]),
         "provenance": _provenance(facts["provenance"]),
-        "not_measured": facts["not_measured"],
+        "not_measured": [_left_open(entry, list(of.values())) for entry in facts["not_measured"]],
         "limits": facts["limits"],
     }
     return without_names(without_paths(out), names)
 
 
 def _gate(gate: dict[str, Any], labels: list[str], names: Collection[str]) -> dict[str, Any]:
+    """What goes out of a gate, not yet binned."""
     out = evidence.publishable(gate["evidence"], labels, names)
-    return {**{field: gate[field] for field in VERDICT_FIELDS}, "evidence": out, "means": evidence.means(out)}
+    since = {field: gate["set"][field] for field in ("commit", "date", "why")}
+    return {**{field: gate[field] for field in VERDICT_FIELDS}, "set": since, "evidence": out, "means": evidence.means(out)}
+
+
+def _objection(objection: dict[str, Any], of: dict[str, tuple[dict, dict]]) -> dict[str, Any]:
+    exact, public = of.get(objection["gate"], ({}, {}))
+    return {**objection, "words": binned.words(objection["words"], exact, public)}
+
+
+def _left_open(entry: dict[str, str], gates: list[tuple[dict, dict]]) -> dict[str, str]:
+    for exact, public in gates:
+        entry = {**entry, "why": entry["why"].replace(exact["reason"], public["reason"])}
+    return entry
 
 
 def _nearest(nearest: dict[str, Any]) -> dict[str, Any]:
@@ -49,12 +68,17 @@ def _nearest(nearest: dict[str, Any]) -> dict[str, Any]:
     return {
         "n": nearest["n"],
         "quantiles": [{**row, **{arm: round(row[arm]) for arm in arms}} for row in nearest["quantiles"] if not row["pointwise"]],
-        "tails": [{**tail, "distance": None} for tail in nearest["tails"]],
+        "tails": [{**tail, **_shares(tail), "distance": None} for tail in nearest["tails"]],
         "copies": nearest["copies"],
         "histogram": _coarse(nearest["histogram"]),
         "pairs": [],
         "null_pairs": [],
     }
+
+
+def _shares(tail: dict[str, Any]) -> dict[str, Any]:
+    interval = list(binning.outwards(tail["synthetic_share_interval"]))
+    return {**{key: binning.nearest(tail[key]) for key in ("synthetic_share", "holdout_share")}, "synthetic_share_interval": interval}
 
 
 def _coarse(histogram: dict[str, Any]) -> dict[str, Any]:
@@ -82,9 +106,10 @@ def _to_ten(count: int) -> int:
 
 
 def _provenance(provenance: dict[str, Any]) -> dict[str, Any]:
+    model = provenance["model"]
     real = ("digest", "source_kind", "source_digest", "approval", "checks", "split_params")
     return {
         "real": {field: provenance["real"][field] for field in real},
-        "model": provenance["model"],
+        "model": {**model, "loss": model["loss"] if model["loss"] is None else binning.nearest(model["loss"])},
         "synthetic": provenance["synthetic"],
     }

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from schema.verdict import Verdict, objections
+from schema.verdict import Verdict
 from tasks.reporting import evidence, power
+from tasks.reporting.decision import decision, sign_off, waived
 from tasks.reporting.gather import Workspace
 from tasks.reporting.left_open import limits, not_measured
 from tasks.reporting.nearest import Closest, Nearest, summary
@@ -13,7 +14,8 @@ from tasks.reporting.scrub import finite, without_paths
 from tasks.reporting.shapes import number
 from tasks.reporting.wording import question
 
-FORMAT = "synthmill-report/1"
+FORMAT = "synthmill-report/2"
+NOT_LOOKED = "nobody has looked into the history of params.yaml"
 
 
 def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
             "labels": workspace.ingest["labels"],
         },
         "decision": decision(workspace),
+        "sign_off": sign_off(workspace),
         "gates": [gate(workspace, name) for name in workspace.verdicts],
         "power": power.summary(workspace.power_table, list(workspace.verdicts)),
         "nearest": {
@@ -44,27 +47,11 @@ def collect(workspace: Workspace, closest: Closest) -> dict[str, Any]:
     return finite(without_paths(facts))
 
 
-def decision(workspace: Workspace) -> dict[str, Any]:
-    """Whether these bytes may leave, by the rules of the release stage: a gate is required, none objects, and no image is a real one.
-
-    An objection's `gate` is None where it is not a gate's.
-    """
-    required = [name for name, config in workspace.configs.items() if config["required"]]
-    waived, subject = workspace.params.policy.waiver, workspace.subject
-    found = {name: objections(verdict, name, workspace.configs[name], subject, waived) for name, verdict in workspace.verdicts.items()}
-    against = [{"gate": name, "words": words} for name, words in found.items() if words is not None]
-    if not required:
-        against.append({"gate": None, "words": "No gate of the panel is required for this dataset: nothing could hold it back."})
-    if workspace.copies:
-        words = f"Synthetic images that equal a real image, pixel for pixel: {workspace.copies}. The generator has memorised."
-        against.append({"gate": None, "words": words})
-    return {"releasable": not against, "copies": workspace.copies, "required": required, "objections": against}
-
-
 def gate(workspace: Workspace, name: str) -> dict[str, Any]:
     """A verdict with what the page adds to it. A verdict that was never written has status None."""
     verdict = workspace.verdicts[name]
     config = workspace.configs[name]
+    since = workspace.history.get(name, {**dict.fromkeys(("commit", "date", "author")), "why": NOT_LOOKED})
     if verdict is None:
         return {
             **dict.fromkeys(("status", "measured", "value", "interval", "direction", "null", "unit", "method"), None),
@@ -80,6 +67,9 @@ def gate(workspace: Workspace, name: str) -> dict[str, Any]:
             "config": config,
             "subject": None,
             "stands": False,
+            "digest": None,
+            "waived": False,
+            "set": since,
         }
     return {
         **verdict.model_dump(mode="json"),
@@ -87,6 +77,9 @@ def gate(workspace: Workspace, name: str) -> dict[str, Any]:
         "measured": measured(verdict),
         "means": evidence.means(verdict.evidence),
         "stands": verdict.subject == workspace.subject and verdict.config == config and verdict.gate == name,
+        "digest": verdict.digest,
+        "waived": waived(workspace, name),
+        "set": since,
     }
 
 

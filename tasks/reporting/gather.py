@@ -16,7 +16,7 @@ from tasks.configs import gate_config
 from tasks.leaks import RealData
 from tasks.reporting import power
 from tasks.shards import manifest, real_images, synthetic_images
-from tasks.stage import ingest_folder, model_folder, samples_folder, verdict_file
+from tasks.stage import history_file, ingest_folder, model_folder, samples_folder, verdict_file
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Workspace:
 
     `configs`: each gate's whole section. `copies`: how many synthetic images are, pixel for pixel, a real one of any split.
     `names`: ids and patients of all real records. `power_table`: how often each gate catches what it is for; None where nobody measured.
+    `history`: since when each gate's section of params.yaml is what it is; empty where nobody looked.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Workspace:
     copies: int
     names: set[str]
     power_table: power.Table | None
+    history: dict[str, dict[str, Any]]
 
     @property
     def subject(self) -> Subject:
@@ -86,6 +88,7 @@ def read(dataset: str) -> Workspace:
         copies=len(private.pixels & set(map(sha256_pixels, synthetic.pixels))),
         names=private.names,
         power_table=power.read(),
+        history=read_json(history_file(dataset)) if history_file(dataset).is_file() else {},
     )
 
 

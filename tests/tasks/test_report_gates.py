@@ -44,6 +44,11 @@ def section(page: str, name: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", found)))
 
 
+def cited(page: str, gate: dict, fact: str) -> str:
+    """How a gate's number is written on the page."""
+    return re.search(rf'data-at="/gates/{PLACE[gate["gate"]]}/{fact}" data-form="number">([^<]*)<', page)[1]
+
+
 def test_every_gate_there_is_has_its_question_and_its_group():
     kinds = set(find(tasks.gates))
     assert kinds <= QUESTIONS.keys()
@@ -60,11 +65,15 @@ def test_the_table_shows_number_null_excess_and_threshold_of_each_gate(pages):
                 assert gate["status"] == "INSUFFICIENT"
                 assert f"Not settled: {gate['reason']}" in said
                 continue
-            assert gate["measured"] == pytest.approx(gate["null"]["value"] + gate["value"])
+            # In public each of the three is rounded by itself, by half a unit of its second digit at most.
+            within = (
+                1e-9 if graph["edition"] == "internal" else 0.05 * sum(map(abs, (gate["measured"], gate["null"]["value"], gate["value"])))
+            )
+            assert gate["measured"] == pytest.approx(gate["null"]["value"] + gate["value"], abs=within)
             for fact in ("measured", "null/value", "null/interval/0", "null/interval/1", "value", "interval/0", "interval/1", "threshold"):
                 at = f'data-at="/gates/{PLACE[gate["gate"]]}/{fact}"'
                 assert at in pages[page].split('id="says"')[0]
-            assert gate["null"]["what"] in said
+            assert f"null {cited(pages[page], gate, 'null/value')} (" in said
     # In groups, required gates apart from those that inform, and a gate that nobody named by its kind.
     order = ["Required.", "Quality", "fd-domain", "Usefulness", "utility", "Privacy", "mia-white-box", "Integrity", "split"]
     order += ["Informing.", "Quality", "fid", "Privacy", "canary", "Other", "odd-one"]
@@ -111,9 +120,8 @@ def test_an_attacker_that_could_not_be_judged_says_why(workspace):
     said = section(page, "attackers")
     assert re.search(r"model query \? INSUFFICIENT .*Too few\..*release alone \? NO VERDICT No verdict was written", said)
     said = section(page, "summary")
-    for missing in ("TPR at 0.1 % FPR: INSUFFICIENT (needs 2 995, has 320)", "Too few."):
+    for missing in ("TPR at 0.1 % FPR needs 2 995 images or patients and has 320", "Too few.", "no verdict was written."):
         assert f"Not settled: {missing}" in said
-    assert "Not measured: No verdict was written" in said
 
 
 def test_each_attacker_has_its_roc_and_utility_its_gain(pages):
@@ -182,7 +190,7 @@ def test_no_differential_privacy_is_claimed_unless_training_claims_it(workspace,
     set_verdict(workspace, "dp-claim", evidence=claim, reason="It holds.", status=Status.PASS, value=7.8, interval=(7.7, 7.8))
     page = written(workspace)["public/report.html"]
     assert NOTHING_CLAIMED not in section(page, "summary") + section(page, "not-measured")
-    assert "ε claimed 7.90" in section(page, "gates")
+    assert "ε claimed 7.9" in section(page, "gates")
     change_params(workspace, lambda said: [said["panel"].remove("dp-claim"), said["datasets"]["lungs"]["gates"].pop("dp-claim")])
     assert [entry for entry in facts()[1]["not_measured"] if entry["why"].startswith(f"{NOTHING_CLAIMED} ")]
 
