@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,20 +38,27 @@ class Gathered:
     quarantined: list[dict[str, str]] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Keyed ids of what nobody asked to leave out, by reason."""
+    withdrawn: int = 0
+    """Records of patients who were withdrawn."""
+    held: set[bytes] = field(default_factory=set)
+    """The marks of units with such records."""
 
     @property
     def total(self) -> int:
-        return len(self.facts) + len(self.quarantined)
+        return len(self.facts) + len(self.quarantined) + self.withdrawn
 
-    def take(self, mark: bytes, place: int, facts: dict[str, Any], thumbnail: bytes) -> None:
-        if "reason" not in facts:
+    def take(self, mark: bytes, place: int, facts: dict[str, Any], thumbnail: bytes, gone: Container[str] = ()) -> None:
+        if facts.get("patient") in gone:
+            self.withdrawn += 1
+            self.held.add(mark)
+        elif "reason" not in facts:
             self.facts.append(facts)
             self.thumbnails.append(thumbnail)
             self.places.append((mark, place))
-            return
-        self.quarantined.append({"id": facts["id"], "reason": facts["reason"]})
-        if not facts["asked"]:
-            self.faults[facts["reason"]].append(facts["id"])
+        else:
+            self.quarantined.append({"id": facts["id"], "reason": facts["reason"]})
+            if not facts["asked"]:
+                self.faults[facts["reason"]].append(facts["id"])
 
     def remove(self, reasons: dict[int, str]) -> None:
         """Sets the records at these indices aside, as the params ask; thumbnails are of no more use then."""
@@ -73,6 +80,9 @@ class Gathered:
             "letters_painted_over": sum(facts["painted_over"] > 0 for facts in self.facts),
         }
 
+    def withdrawn_in_words(self) -> list[str]:
+        return [f"withdrawn {self.withdrawn}"] if self.withdrawn else []
+
     def spelled_differently(self) -> int:
         """How many patients have ids in more than one spelling."""
         spellings = defaultdict(set)
@@ -81,8 +91,11 @@ class Gathered:
         return sum(len(found) > 1 for found in spellings.values())
 
 
-def gather(dataset: str, params: Ingest, source: Source, rows: Rows) -> Gathered:
-    """Every record of the source. Raises SynthmillError where it is unusable, or changes while it is read; what was read is kept."""
+def gather(dataset: str, params: Ingest, source: Source, rows: Rows, gone: Container[str] = ()) -> Gathered:
+    """Every record of the source but those of the keyed patients in `gone`, who are only counted.
+
+    Raises SynthmillError where the source is unusable, or changes while it is read; what was read is kept.
+    """
     marks, waiting = _listed(dataset, params, source, rows)
     lost: list[Rejected] = []
     with ticking("ingest", "reading images", len(marks), "image", done=len(marks) - len(waiting)) as ticker:
@@ -94,7 +107,7 @@ def gather(dataset: str, params: Ingest, source: Source, rows: Rows) -> Gathered
     for mark in marks:
         if rows.has(mark):
             for place, (facts, thumbnail) in enumerate(rows.facts(mark)):
-                gathered.take(mark, place, facts, thumbnail)
+                gathered.take(mark, place, facts, thumbnail, gone)
     for rejected in lost:
         gathered.take(b"", 0, aside(dataset, rejected).facts, b"")
     rows.keep_only(marks)

@@ -115,7 +115,7 @@ def test_every_record_is_accounted_for_and_no_word_of_the_source_is_in_any_outpu
     filled.add("scan-gone.png")
     said = filled.run(max_rejected=0.1)
     expected = {"truncated image": 1, "blank": 1, "saturated": 1, "too small": 1, "missing file": 1}
-    assert said["counts"] == {"in": 64, "out": 59, "quarantined": expected}
+    assert said["counts"] == {"in": 64, "out": 59, "quarantined": expected, "withdrawn": 0}
     with (filled.out / "quarantine.csv").open() as stream:
         assert Counter(row["reason"] for row in csv.DictReader(stream)) == expected
     assert sum(split["images"] for split in said["splits"].values()) == len(filled.table()) == 59
@@ -352,7 +352,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(filled, change, ke
 def test_phantoms_keep_their_truth_and_every_row_its_pixels(work):
     work.ingest["source"] = {"kind": "phantom", "n": 60, "seed": 1}
     said = work.run(labels=["normal", "opacity"])
-    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}}
+    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}, "withdrawn": 0}
     truths = [json.loads(line) for line in (work.out / "truth.jsonl").read_text().splitlines()]
     rows = {row["id"]: row for row in work.table()}
     assert {truth["id"] for truth in truths} == rows.keys()
