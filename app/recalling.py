@@ -36,9 +36,7 @@ def withdraw(
     if as_json:
         return print_json(found.as_json() | done)
     print(f"withdrawn from {', '.join(done['withdrawn'])}; recalled: {', '.join(done['recalled']) or 'no release was trained on them'}")
-    say(
-        "what was made from them before is still in DVC's cache and in the model registry: docs/how-to/withdraw-a-patient.md says how to delete it"
-    )
+    say("what was made before is still in DVC's cache and the registry: see docs/how-to/withdraw-a-patient.md")
     next_step(f"run {done['withdrawn'][0]}", "ingests and trains without them")
 
 

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog import evidence, reader, versions
 from catalog import folder as release_folder
@@ -17,9 +17,11 @@ from catalog.store import released_path
 from schema.digest import read_json, sha256_set, write_bytes, write_json
 from schema.errors import IntegrityError
 from schema.evidence import LEDGER, Statement, described, now
-from schema.privacy import PrivacyAccount
 from schema.release import Release, Tombstone
 from schema.settings import root
+
+if TYPE_CHECKING:
+    from schema.privacy import PrivacyAccount
 
 ATTACKS = ("replica", "canary", "dp-claim")
 """The gates, beside those whose name begins with `mia-`, whose result a row holds."""
@@ -39,7 +41,7 @@ class Row:
     ingest: str
     model: str
     init: dict[str, Any] | None
-    account: PrivacyAccount | None
+    account: "PrivacyAccount | None"
     attacks: list[dict[str, Any]]
     patients: int | None
     persons: str | None
@@ -211,6 +213,8 @@ def _append(statement: Statement) -> None:
 
 
 def _row(statement: Statement, digest: str | None) -> Row:
+    from schema.privacy import PrivacyAccount
+
     [subject], said = statement.subject, statement.predicate
     return Row(
         tag=subject["name"],

@@ -46,9 +46,9 @@ def recompute(account: PrivacyAccount, low: bool = True) -> Epsilon:
 
 def incomparable(accounts: Sequence[PrivacyAccount]) -> str | None:
     """Why no finite epsilon follows from these accounts together, in words; None where one does."""
-    for what, found in (("unit", {one.unit for one in accounts}), ("adjacency", {one.adjacency for one in accounts})):
+    for what, found in (("units", {one.unit for one in accounts}), ("adjacencies", {one.adjacency for one in accounts})):
         if len(found) > 1:
-            return f"their guarantees are for different {what}s ({' and '.join(sorted(found))}), which do not add up"
+            return f"their guarantees are for different {what} ({' and '.join(sorted(found))}), which do not add up"
     if any(one.sampling != "poisson" for one in accounts):
         return "one drew its batches otherwise than by Poisson sampling, which the accountants assume"
     if not all(one.noise_multiplier and one.max_grad_norm for one in accounts):
