@@ -17,7 +17,7 @@ from schema.record import REAL, SPLITS, encode_png, synthetic_schema
 from schema.release import record_digest
 from schema.verdict import Null, Subject, Verdict
 from tasks.configs import gate_config, generator_config
-from tasks.ingesting.keys import key_mark, keyed, person
+from tasks.ingesting.keys import key_mark, keyed, one_spelling, person
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "pneumonia"
@@ -216,7 +216,7 @@ def deal(root: Path, people: dict[str, str], population: str = "hospital") -> No
     """{the source's own id of a patient: split}: the lists that ingest writes of them, a record each, under a digest of their own."""
     manifest = root / "data/ingest" / NAME / "manifest.json"
     write_json(manifest, {**read_json(manifest), "digest": sha256_json(people)})
-    key = {name: (keyed(NAME, "record", name), keyed(NAME, "patient", name), person(population, name)) for name in people}
+    key = {name: (keyed(NAME, "record", name), keyed(NAME, "patient", one_spelling(name)), person(population, name)) for name in people}
     lists = {"splits.csv": ["id,patient,split,label"], "persons.csv": ["patient,person,split"]}
     lists["splits.csv"] += [f"{key[name][0]},{key[name][1]},{split},normal" for name, split in people.items()]
     lists["persons.csv"] += [f"{key[name][1]},{key[name][2]},{split}" for name, split in people.items()]

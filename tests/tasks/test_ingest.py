@@ -20,9 +20,11 @@ from PIL import Image
 
 from app.reading import located
 from schema.errors import SynthmillError, UsageError
-from schema.record import decode_png
+from schema.params import load
+from schema.record import SPLITS, decode_png
+from schema.withdrawn import Withdrawn
 from tasks import ingest, scan
-from tasks.ingesting import gathering
+from tasks.ingesting import gathering, keys
 from tests.conftest import CHECKOUT
 from tests.planted import plant
 
@@ -382,3 +384,28 @@ def test_nothing_that_went_in_with_a_name_comes_out_with_it(work, data_root, arc
     printed = "".join(capfd.readouterr())
     for path, text in {**work.said(), Path("what was printed"): printed}.items():
         assert not [value for value in planted if value in text], path
+
+
+def test_who_was_withdrawn_is_in_no_output_and_is_counted(filled, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "key")
+    before = filled.run()
+    with (filled.out / "persons.csv").open() as stream:
+        people = {row["patient"]: row for row in csv.DictReader(stream)}
+    patient = keys.keyed("scans", "patient", "person-3")
+    assert people[patient]["person"] == keys.person(keys.population_of(load().dataset("scans").ingest), "PERSON-3 ")
+    ids = {row["id"] for row in filled.table() if row["patient"] == patient} | set(people[patient].values()) - set(SPLITS)
+    assert len(people) == 30
+    assert len(ids) == 4, "two records and two ids"
+    digest = json.loads(scan.scan_file("scans").read_text())["digest"]
+    Withdrawn(key=keys.key_mark(), patients={patient: people[patient]["split"]}).save("scans")
+    said = filled.run()
+    assert said["counts"] == {"in": 60, "out": 58, "quarantined": {}, "withdrawn": 2}
+    assert said["digest"] != before["digest"]
+    assert json.loads(scan.scan_file("scans").read_text())["digest"] != digest
+    made = [path for path in filled.folder.joinpath("data").rglob("*") if path.is_file() and path.parent.name != "withdrawn"]
+    texts = {path: text for path, text in filled.said().items() if path in made}
+    assert not [path for path, text in texts.items() if any(one in text for one in ids)]
+    assert filled.bytes() == (filled.run(), filled.bytes())[1], "once more gives the same"
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "another")
+    with pytest.raises(SynthmillError, match="not the key under which patients were withdrawn"):
+        ingest.run("scans")
