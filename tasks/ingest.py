@@ -65,9 +65,9 @@ def _ingest(dataset: str, params: Ingest, source: Source, path: Path) -> None:
     scratch.keep_only()
     rows = Rows(path)
     try:
-        gathered = gather(dataset, params, source, rows, gone)
+        gathered = gather(dataset, params, source, rows)
         _refuse_faults(dataset, params, gathered)
-        copies = _set_copies_aside(dataset, params, gathered)
+        copies = _set_copies_aside(dataset, params, gathered, gone)
         splits = _splits(dataset, params, gathered.facts, dealt)
         order = sorted(range(len(splits)), key=lambda index: gathered.facts[index]["id"])
         frame = _frame(params, gathered.facts, splits, order)
@@ -104,7 +104,7 @@ def _refuse_faults(dataset: str, params: Ingest, gathered: Gathered) -> None:
         raise SynthmillError(f"the source of {dataset} has two records of one id ({twice[0]}): ids must be unique. {_whose(dataset)}")
     if not gathered.facts:
         reasons = Counter(entry["reason"] for entry in gathered.quarantined)
-        told = ", ".join([*(f"{reason} {count}" for reason, count in sorted(reasons.items())), *gathered.withdrawn_in_words()])
+        told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
         raise SynthmillError(f"nothing of {dataset} can be used: {told or 'its source is empty'}. {_whose(dataset)}")
     faulty = sum(map(len, gathered.faults.values()))
     if not faulty:
@@ -130,16 +130,21 @@ def _reasons(gathered: Gathered, most: int = 5) -> str:
     return ", ".join(parts)
 
 
-def _set_copies_aside(dataset: str, params: Ingest, gathered: Gathered) -> Copies:
+def _set_copies_aside(dataset: str, params: Ingest, gathered: Gathered, gone: Container[str]) -> Copies:
+    """Leaves one image of each set of copies, and none of who was withdrawn, under whatever patient it stands."""
     with ticking("ingest", "looking for copies", 1, "set") as ticker:
-        copies = find_copies(gathered.facts, gathered.thumbnails, params.duplicates)
+        copies = find_copies(gathered.facts, gathered.thumbnails, params.duplicates, gone)
         ticker.update()
     if copies.across and params.duplicates.across == "refuse":
         raise SynthmillError(
             f"{copies.across} sets of copies in {dataset} stand under several patients: mend the source, or set "
             f"datasets.{dataset}.ingest.duplicates.across to quarantine, which keeps one image of each set"
         )
-    gathered.remove(copies.aside)
+    gathered.remove(copies.aside, gone)
+    if not gathered.facts:
+        raise SynthmillError(
+            f"every patient of {dataset} was withdrawn or set aside ({gathered.withdrawn} records withdrawn): nothing is left"
+        )
     return copies
 
 

@@ -47,11 +47,8 @@ class Gathered:
     def total(self) -> int:
         return len(self.facts) + len(self.quarantined) + self.withdrawn
 
-    def take(self, mark: bytes, place: int, facts: dict[str, Any], thumbnail: bytes, gone: Container[str] = ()) -> None:
-        if facts.get("patient") in gone:
-            self.withdrawn += 1
-            self.held.add(mark)
-        elif "reason" not in facts:
+    def take(self, mark: bytes, place: int, facts: dict[str, Any], thumbnail: bytes) -> None:
+        if "reason" not in facts:
             self.facts.append(facts)
             self.thumbnails.append(thumbnail)
             self.places.append((mark, place))
@@ -60,11 +57,16 @@ class Gathered:
             if not facts["asked"]:
                 self.faults[facts["reason"]].append(facts["id"])
 
-    def remove(self, reasons: dict[int, str]) -> None:
-        """Sets the records at these indices aside, as the params ask; thumbnails are of no more use then."""
+    def remove(self, reasons: dict[int, str], gone: Container[str] = ()) -> None:
+        """Sets the records at these indices aside, as the params ask, and drops those of the keyed patients in `gone`, who are only
+        counted; thumbnails are of no more use then."""
+        out = {index for index, facts in enumerate(self.facts) if facts["patient"] in gone}
+        self.withdrawn = len(out)
+        self.held = {self.places[index][0] for index in out}
         for index, reason in sorted(reasons.items()):
-            self.quarantined.append({"id": self.facts[index]["id"], "reason": reason})
-        kept = [index for index in range(len(self.facts)) if index not in reasons]
+            if index not in out:
+                self.quarantined.append({"id": self.facts[index]["id"], "reason": reason})
+        kept = [index for index in range(len(self.facts)) if index not in reasons and index not in out]
         self.facts, self.places, self.thumbnails = [self.facts[index] for index in kept], [self.places[index] for index in kept], []
 
     def dropped(self) -> dict[str, Any]:
@@ -80,9 +82,6 @@ class Gathered:
             "letters_painted_over": sum(facts["painted_over"] > 0 for facts in self.facts),
         }
 
-    def withdrawn_in_words(self) -> list[str]:
-        return [f"withdrawn {self.withdrawn}"] if self.withdrawn else []
-
     def spelled_differently(self) -> int:
         """How many patients have ids in more than one spelling."""
         spellings = defaultdict(set)
@@ -91,11 +90,8 @@ class Gathered:
         return sum(len(found) > 1 for found in spellings.values())
 
 
-def gather(dataset: str, params: Ingest, source: Source, rows: Rows, gone: Container[str] = ()) -> Gathered:
-    """Every record of the source but those of the keyed patients in `gone`, who are only counted.
-
-    Raises SynthmillError where the source is unusable, or changes while it is read; what was read is kept.
-    """
+def gather(dataset: str, params: Ingest, source: Source, rows: Rows) -> Gathered:
+    """Every record of the source. Raises SynthmillError where it is unusable, or changes while it is read; what was read is kept."""
     marks, waiting = _listed(dataset, params, source, rows)
     lost: list[Rejected] = []
     with ticking("ingest", "reading images", len(marks), "image", done=len(marks) - len(waiting)) as ticker:
@@ -107,7 +103,7 @@ def gather(dataset: str, params: Ingest, source: Source, rows: Rows, gone: Conta
     for mark in marks:
         if rows.has(mark):
             for place, (facts, thumbnail) in enumerate(rows.facts(mark)):
-                gathered.take(mark, place, facts, thumbnail, gone)
+                gathered.take(mark, place, facts, thumbnail)
     for rejected in lost:
         gathered.take(b"", 0, aside(dataset, rejected).facts, b"")
     rows.keep_only(marks)

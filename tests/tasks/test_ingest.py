@@ -388,18 +388,21 @@ def test_nothing_that_went_in_with_a_name_comes_out_with_it(work, data_root, arc
 
 def test_who_was_withdrawn_is_in_no_output_and_is_counted(filled, monkeypatch):
     monkeypatch.setenv("SYNTHMILL_ID_KEY", "key")
+    filled.add("scan-900.png", 6, label="a", patient="person-90")
     before = filled.run()
     with (filled.out / "persons.csv").open() as stream:
         people = {row["patient"]: row for row in csv.DictReader(stream)}
     patient = keys.keyed("scans", "patient", "person-3")
     assert people[patient]["person"] == keys.person(keys.population_of(load().dataset("scans").ingest), "PERSON-3 ")
     ids = {row["id"] for row in filled.table() if row["patient"] == patient} | set(people[patient].values()) - set(SPLITS)
-    assert len(people) == 30
-    assert len(ids) == 4, "two records and two ids"
+    copy = keys.keyed("scans", "record", "scan-900.png")
+    assert [row["id"] for row in filled.table() if row["id"] in (copy, keys.keyed("scans", "record", "scan-006.png"))]
+    ids |= {keys.keyed("scans", "record", f"scan-00{number}.png") for number in (6, 7)}
     digest = json.loads(scan.scan_file("scans").read_text())["digest"]
     Withdrawn(key=keys.key_mark(), patients={patient: people[patient]["split"]}).save("scans")
     said = filled.run()
-    assert said["counts"] == {"in": 60, "out": 58, "quarantined": {}, "withdrawn": 2}
+    assert said["counts"] == {"in": 61, "out": 58, "quarantined": {"copy of another patient's image": 1}, "withdrawn": 2}
+    assert not [row for row in filled.table() if row["id"] == copy], "their image stays out under another's name as well"
     assert said["digest"] != before["digest"]
     assert json.loads(scan.scan_file("scans").read_text())["digest"] != digest
     made = [path for path in filled.folder.joinpath("data").rglob("*") if path.is_file() and path.parent.name != "withdrawn"]
