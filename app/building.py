@@ -50,12 +50,13 @@ def nothing_changed(dataset: str, panel: list[str], publish: bool) -> Outcome | 
     """The outcome of a build that has nothing to do; None if what is built has yet to be published."""
     from catalog import publish as publishing
     from schema.verdict import Verdict
+    from tasks import budget
     from tasks.stage import reports_folder, verdict_file
 
     if publish and publishing.released(dataset) is None:
         return None
     # Publishing what is released only finishes what was cut short, such as a push to the git remote.
-    release = publishing.publish(dataset) if publish else None
+    release = publishing.publish(dataset, budget.demand) if publish else None
     written = filter(Path.is_file, (verdict_file(dataset, gate) for gate in panel))
     return Outcome(
         dataset=dataset,

@@ -161,11 +161,12 @@ def list_(
 
     found = catalog.releases(dataset)
     if as_json:
-        return print_json([release.model_dump(mode="json") for release in found])
+        gone = {tag: stone.model_dump(mode="json") for tag, stone in catalog.tombstones(dataset).items()}
+        return print_json([release.model_dump(mode="json") | {"recalled": gone.get(release.tag)} for release in found])
     if not found:
         print("nothing has been released here yet")
         return next_step(f"run {dataset or BUILT_IN}")
-    print_table(("release", "images", "labels", "gates"), release_rows(found))
+    print_table(("release", "images", "labels", "gates", ""), release_rows(found, catalog.tombstones(dataset)))
     next_step(f"show {found[-1].tag}")
 
 
@@ -186,12 +187,13 @@ def show(spec: ReleaseSpec, as_json: Json = False) -> None:
 def get(
     spec: ReleaseSpec,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="a folder that is not there yet")],
+    force: Annotated[bool, typer.Option("--force", help="a recalled release all the same: to look into it, not to work with it")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put the files of a release into a new folder, each checked against its digest."""
+    """Put the files of a release into a new folder, each checked against its digest. A recalled one is refused."""
     import catalog
 
-    release = catalog.get(spec, to)
+    release = catalog.get(spec, to, force=force)
     folder = to.absolute()
     if as_json:
         return print_json({"release": release.tag, "folder": str(folder)})
@@ -233,6 +235,40 @@ def report(
         say("no web browser could be started here: open that file yourself")
     if not open_it and not as_json:
         next_step(f"report {dataset}{' --public' if public else ''} --open")
+
+
+@verb("ledger", "ledger --json")
+def ledger(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="first enter tags that have no row, from their releases' files")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what was ever released and what its patients have spent of their privacy over all of it."""
+    from app.recalling import print_ledger, spent
+
+    said = spent(rebuild)
+    if as_json:
+        return print_json(said)
+    print_ledger(said)
+
+
+@verb(
+    "recall --patient 4711 --by 'A. Meier' --reason 'consent withdrawn' --dry-run", "recall --record 3f9a1c0b7d2e4f68 --dataset pneumonia"
+)
+def recall(
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="the source's own id of a patient, or a keyed one")] = None,
+    record: Annotated[str | None, typer.Option(metavar="ID", help="the id of a record of theirs instead")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="DATASET", help="only there; else in all", autocompletion=dataset_names)] = None,
+    by: Annotated[str, typer.Option(metavar="NAME", help="who recalls; becomes public")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why; becomes public, so name nobody")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what depends on the patient")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: Json = False,
+) -> None:
+    """Withdraw a patient: recall what was trained on them, and leave them out of the next build. Says first which models, images and
+    releases depend on them, from what was written down; nothing is trained. A recall that was cut short is finished by the same command."""
+    from app.recalling import withdraw
+
+    withdraw(patient, record, dataset, by, reason, dry_run, yes, as_json)
 
 
 @verb("doctor", "doctor --json")

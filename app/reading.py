@@ -3,14 +3,14 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from app.outcome import Outcome, last_outcome
 from app.words import COMMAND, VERDICT_COLUMNS, print_table, verdict_rows
 from schema.errors import SynthmillError, UsageError
-from schema.release import Release
+from schema.release import Release, Tombstone
 from schema.settings import root
 
 
@@ -130,9 +130,12 @@ def checked(dataset: str) -> tuple[list[dict[str, str]], int]:
     return findings, code
 
 
-def release_rows(releases: Iterable[Release]) -> list[tuple[str, ...]]:
-    """Rows of `list`: release, images, labels, gates."""
-    return [(one.tag, str(one.images), counts(one.labels), panel(one)) for one in releases]
+def release_rows(releases: Iterable[Release], recalled: Mapping[str, Tombstone]) -> list[tuple[str, ...]]:
+    """Rows of `list`: release, images, labels, gates, and whether it was recalled."""
+    return [
+        (one.tag, str(one.images), counts(one.labels), panel(one), f"recalled: {recalled[one.tag].reason}" if one.tag in recalled else "")
+        for one in releases
+    ]
 
 
 def panel(release: Release) -> str:
@@ -144,6 +147,8 @@ def counts(labels: dict[str, int]) -> str:
 
 
 def print_release(release: Release) -> None:
+    from catalog import versions
+
     facts = {
         "release": release.tag,
         "images": f"{release.images} ({counts(release.labels)})",
@@ -152,6 +157,9 @@ def print_release(release: Release) -> None:
         "code": release.code_commit,
         "by dvc": f"dvc get . data/releases/{release.dataset} --rev {release.tag}",
     }
+    gone = versions.recalled(release)
+    if gone:
+        facts["recalled"] = f"{gone.at[:10]} by {gone.by}: {gone.reason}"
     for name, value in facts.items():
         print(f"  {name:8} {value}")
     print()

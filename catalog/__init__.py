@@ -8,7 +8,7 @@ Light to import: pyarrow, pandas, torch and DVC come in only where they are used
 """
 
 from catalog.reader import Report, get, load, verify
-from catalog.versions import find, releases
-from schema.release import Release
+from catalog.versions import find, recalled, releases, tombstones
+from schema.release import Release, Tombstone
 
-__all__ = ["Release", "Report", "find", "get", "load", "releases", "verify"]
+__all__ = ["Release", "Report", "Tombstone", "find", "get", "load", "recalled", "releases", "tombstones", "verify"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.signing import Trusted, public_pem, read_public, signer, trusted
 from schema.digest import sha256_json
 from schema.errors import IntegrityError
-from schema.evidence import PAYLOAD, Statement
+from schema.evidence import PAYLOAD, RECALL, Statement
 from schema.settings import root
 
 if TYPE_CHECKING:
@@ -88,6 +88,11 @@ def read(path: Path) -> list[Entry]:
     text = path.read_bytes()
     # What a killed process left torn at the end was never finished, and goes when the next line comes.
     return list(parse(text[: text.rfind(b"\n") + 1].decode("utf-8", "replace"), str(path)))
+
+
+def recalls(dataset: str) -> list[Entry]:
+    """The withdrawals of patients in a dataset's record, oldest first."""
+    return [one for one in read(record_file(dataset)) if one.statement.predicate_type == RECALL]
 
 
 def parse(text: str, where: str, trust: Trusted | None = None) -> Iterator[Entry]:

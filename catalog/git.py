@@ -82,6 +82,13 @@ def differs_from_head(root: Path, path: str) -> bool:
     return bool(git(root, "status", "--porcelain=v1", "--no-renames", "--", path).strip())
 
 
+def tag_object(root: Path, commit: str, name: str, message: str) -> str:
+    """An annotated tag of a commit, as yet under no name: a reference must be made to it."""
+    tagger = git(root, "var", "GIT_COMMITTER_IDENT", env=identity(root)).strip()
+    text = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message}"
+    return git(root, "mktag", text=text).strip()
+
+
 def identity(root: Path) -> dict[str, str]:
     """Who commits and tags: git's settings, else synthmill itself. As environment variables for git."""
 

@@ -8,13 +8,15 @@ user's branch; index, HEAD and working tree are never touched.
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from catalog import folder as release_folder
-from catalog import git, signoff, store, sums, versions
+from catalog import git, ledger, recalls, signoff, store, sums, versions
 from schema.errors import IntegrityError, SynthmillError
+from schema.policy import Policy
 from schema.release import Release, check_name
 from schema.settings import root
 
@@ -70,25 +72,32 @@ def _check_git_remote(where: Path, dataset: str) -> None:
         )
 
 
-def publish(dataset: str) -> Release:
+def publish(dataset: str, within: Callable[[str], object] | None = None) -> Release:
     """Publishes data/releases/<dataset>; the release that is now there. Does nothing that was done before.
 
-    Raises ApprovalNeeded where the policy's approvals are not there, SynthmillError where the bytes cannot be stored (a full disk, a
-    remote out of reach) or another publication won, IntegrityError where they are not what they should be; no tag is made then.
+    `within` is asked before anything leaves, and raises GateFailed where the policy's budget is spent (`tasks.budget.demand`, for the
+    catalog knows no accountant); a policy with a budget refuses to be published without it.
+
+    Raises GateFailed also for what was recalled or holds who was withdrawn, ApprovalNeeded where the policy's approvals are not there,
+    SynthmillError where the bytes cannot be stored (a full disk, a remote out of reach) or another publication won, IntegrityError where
+    they are not what they should be; no tag is made then.
     """
     try:
+        ledger.settle()
         release = released(dataset)
+        recalls.refuse_recalled(dataset)
         if release is None:
-            release = _publish(dataset)
+            release = _publish(dataset, within)
         elif store.lacking(root(), dataset):
             store_again(release)
+        ledger.enter(release)
     except OSError as error:
         raise SynthmillError(f"{dataset} was not published, nothing was tagged: {error}; put that right and run again") from error
     push_git(release)
     return release
 
 
-def _publish(dataset: str) -> Release:
+def _publish(dataset: str, within: Callable[[str], object] | None) -> Release:
     where = root()
     preflight(dataset)
     # Once, before DVC compares it with what was built: pushing takes minutes, and the file may be edited meanwhile.
@@ -108,6 +117,9 @@ def _publish(dataset: str) -> Release:
     release = release_folder.described(folder)
     said = check_folder(folder, release)
     check_graph(dataset)
+    recalls.refuse_recalled(dataset)
+    recalls.refuse_withdrawn(dataset)
+    _demand_budget(dataset, policy, within)
     signoff.demand(dataset, release.digests, policy)
     push(dataset)
     commit = write_commit(release, params)
@@ -118,7 +130,18 @@ def _publish(dataset: str) -> Release:
         store.forget_damaged(where, dataset)
         push(dataset)
         verify_remote(release, commit, said)
+    ledger.prepare(release)
     return record(release, commit, tip)
+
+
+def _demand_budget(dataset: str, policy: Policy, within: Callable[[str], object] | None) -> None:
+    if policy.budget is None:
+        return
+    if within is None:
+        raise SynthmillError(
+            f"datasets.{dataset}.policy.budget is set, and nothing here adds up what is spent: publish by `./mill run {dataset}`"
+        )
+    within(dataset)
 
 
 def branch_of(dataset: str) -> str:
@@ -222,10 +245,7 @@ def record(release: Release, commit: str, tip: str | None) -> Release:
     Gives the release that is there afterwards: another run may have made the very same one.
     """
     where = root()
-    who = git.identity(where)
-    tagger = git.git(where, "var", "GIT_COMMITTER_IDENT", env=who).strip()
-    tag = f"object {commit}\ntype commit\ntag {release.tag}\ntagger {tagger}\n\n{versions.write_tag(release)}"
-    made = git.git(where, "mktag", text=tag).strip()
+    made = git.tag_object(where, commit, release.tag, versions.write_tag(release))
     steps = [
         "start",
         f"update {branch_of(release.dataset)} {commit} {tip or NOWHERE}",
@@ -246,13 +266,14 @@ def record(release: Release, commit: str, tip: str | None) -> Release:
 
 
 def push_git(release: Release) -> None:
-    """Sends the branch and every tag of the dataset to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
+    """Sends the branch and every tag of the dataset, tombstones too, to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
     remote = _git_remote()
     if remote is None:
         return
     where = root()
     branch = f"releases/{release.dataset}"
-    tags = [f"refs/tags/{known.tag}" for known in versions.releases(release.dataset)]
+    known = [*versions.releases(release.dataset), *versions.tombstones(release.dataset).values()]
+    tags = [f"refs/tags/{one.tag}" for one in known]
     try:
         git.git(where, "push", "--atomic", remote, f"refs/heads/{branch}", *tags)
     except git.GitError as error:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from catalog import folder as release_folder
 from catalog import store, sums
-from catalog.versions import find, releases
+from catalog.versions import find, recalled, releases, usable
 from schema.digest import read_json, sha256_file
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
@@ -25,17 +25,20 @@ class Report:
     bytes: int
     images: int
     against: str
+    recalled: str | None = None
+    """Why that release was recalled, if it was: its bytes can be whole all the same."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def get(spec: str, to: Path | str, repo: Path | str | None = None) -> Release:
+def get(spec: str, to: Path | str, repo: Path | str | None = None, force: bool = False) -> Release:
     """Puts the files of `pneumonia@v1.0.0` (or `pneumonia`, the latest) into the folder `to`, which must be empty or not there.
 
-    Raises UsageError for an unknown release or a folder in use, IntegrityError for bytes that are not the released ones.
+    Raises UsageError for an unknown release or a folder in use, SynthmillError for one that was recalled, unless `force`, IntegrityError
+    for bytes that are not the released ones.
     """
-    release, folder = find(spec, repo), Path(to)
+    release, folder = usable(spec, repo, force), Path(to)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty: name a folder that is empty or not there yet")
     store.fetch(where(repo), release, folder.absolute())
@@ -51,14 +54,14 @@ def verify(what: Path | str, repo: Path | str | None = None) -> Report:
     if isinstance(what, Path) or "/" in what or what in (".", ".."):
         release_folder.provenance_file(Path(what))
         said = sums.check(Path(what))
-        return check(Path(what), said, tagged(Path(what), repo))
+        return check(Path(what), said, tagged(Path(what), repo), repo)
     release = find(what, repo)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         folder = store.fetch(where(repo), release, Path(scratch) / release.dataset, only_remote=True)
-        return check(folder, sums.check(folder), release)
+        return check(folder, sums.check(folder), release, repo)
 
 
-def check(folder: Path, said: dict[str, str], release: Release | None) -> Report:
+def check(folder: Path, said: dict[str, str], release: Release | None, repo: Path | str | None = None) -> Report:
     """`said`: SHA256SUMS, which the files agree with; `release`: what its tag says, None where no tag is known, and the folder
     can only be held to its own words."""
     own = release_folder.described(folder)
@@ -69,7 +72,8 @@ def check(folder: Path, said: dict[str, str], release: Release | None) -> Report
             raise IntegrityError(f"{folder / path} has other {kind} than {against} names: {sums.GET_AGAIN}")
     release_folder.check_sums(folder, expected)
     size = sum((folder / path).stat().st_size for path in said)
-    return Report(own.tag, len(said), size, own.images, against)
+    gone = recalled(release, repo) if release else None
+    return Report(own.tag, len(said), size, own.images, against, gone.reason if gone else None)
 
 
 def tagged(folder: Path, repo: Path | str | None) -> Release | None:
@@ -90,11 +94,13 @@ def load(
     columns: Sequence[str] | None = None,
     as_: Literal["arrow", "pandas", "torch"] = "arrow",
     repo: Path | str | None = None,
+    force: bool = False,
 ) -> Any:
     """The images of a release: a `pyarrow.Table`, a `pandas.DataFrame`, or a `torch.utils.data.Dataset` of
     (float32 tensor C x H x W in 0..1, label index). Fetched and verified once, then read from `SYNTHMILL_CACHE`.
 
-    `repo`: the checkout whose releases are meant, else `SYNTHMILL_ROOT`. Raises UsageError for what is not there.
+    `repo`: the checkout whose releases are meant, else `SYNTHMILL_ROOT`. Raises UsageError for what is not there, SynthmillError for a
+    release that was recalled, unless `force`.
     """
     if as_ not in ("arrow", "pandas", "torch"):
         raise UsageError(f"as_={as_!r}: it is one of arrow, pandas, torch")
@@ -102,7 +108,7 @@ def load(
         raise UsageError("columns goes with arrow and pandas: a torch dataset gives image and label")
     import pyarrow.dataset
 
-    folder = cached(find(name if "@" in name else f"{name}@{version}", repo), where(repo))
+    folder = cached(usable(name if "@" in name else f"{name}@{version}", repo, force), where(repo))
     files = pyarrow.dataset.dataset(sorted(map(str, (folder / "data").glob("*.parquet"))), format="parquet")
     wanted = ["image", "label"] if as_ == "torch" else list(columns) if columns is not None else None
     unknown = sorted(set(wanted or ()) - set(files.schema.names))

@@ -26,6 +26,7 @@ from schema.params import load
 from schema.release import check_name
 from schema.settings import events_file, gates_at_once, quieten, root
 from schema.verdict import Verdict
+from tasks import budget
 from tasks.check import check
 from tasks.graph import could_now_measure, is_gate, reproduce, stages, stale, title
 from tasks.lock import workspace_lock
@@ -146,9 +147,9 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
 
     journal.say("publish", "running")
     try:
-        release = publish(dataset)
+        release = publish(dataset, budget.demand)
     except SynthmillError as error:
-        journal.say("publish", "refused" if isinstance(error, ApprovalNeeded) else "failed")
+        journal.say("publish", "refused" if isinstance(error, (ApprovalNeeded, GateFailed)) else "failed")
         raise
     model = read_json(root() / "data" / "releases" / dataset / "provenance.json")["model"]["digest"]
     try:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -40,7 +40,37 @@ def recompute(account: PrivacyAccount, low: bool = True) -> Epsilon:
         return Epsilon(math.inf, math.inf, account.accountant)
     if account.adjacency == "add-remove":
         return _added_or_removed(account, account.delta, low)
-    single = _added_or_removed(account, _delta_of_one(account), low=False)
+    single = _added_or_removed(account, _delta_of_one([account], account.delta), low=False)
+    return Epsilon(2 * single.value, 0.0, single.accountant)
+
+
+def incomparable(accounts: Sequence[PrivacyAccount]) -> str | None:
+    """Why no finite epsilon follows from these accounts together, in words; None where one does."""
+    for what, found in (("units", {one.unit for one in accounts}), ("adjacencies", {one.adjacency for one in accounts})):
+        if len(found) > 1:
+            return f"their guarantees are for different {what} ({' and '.join(sorted(found))}), which do not add up"
+    if any(one.sampling != "poisson" for one in accounts):
+        return "one drew its batches otherwise than by Poisson sampling, which the accountants assume"
+    if not all(one.noise_multiplier and one.max_grad_norm for one in accounts):
+        return "one was trained without noise or without clipping"
+    return None
+
+
+def composed(accounts: Sequence[PrivacyAccount], delta: float) -> Epsilon:
+    """The epsilon at `delta` of all these runs together on the same units; infinite where `incomparable` says why.
+
+    Adaptive composition of Poisson-sampled Gaussian mechanisms, by the accountants that `recompute` names: RDP adds up order by order
+    (Mironov 2017, arXiv:1702.07476, proposition 1), PRV convolves the privacy losses. RDP is taken unless all runs were accounted by PRV.
+    The epsilons and deltas that the accounts claim are not used: each is of one run, at its own delta.
+    """
+    if not accounts:
+        return Epsilon(0.0, 0.0, "rdp")
+    accountant = "prv" if all(one.accountant == "prv" for one in accounts) else "rdp"
+    if incomparable(accounts):
+        return Epsilon(math.inf, math.inf, accountant)
+    if accounts[0].adjacency == "add-remove":
+        return _of_all(accounts, accountant, delta, low=True)
+    single = _of_all(accounts, accountant, _delta_of_one(accounts, delta), low=False)
     return Epsilon(2 * single.value, 0.0, single.accountant)
 
 
@@ -102,20 +132,33 @@ def _around(rises: Callable[[float], float], start: float, least: float, most: f
 
 
 def _added_or_removed(account: PrivacyAccount, delta: float, low: bool) -> Epsilon:
-    bound = Epsilon(_rdp(account, delta), 0.0, "rdp")
-    if account.accountant == "rdp" or bound.value > LARGEST:
+    return _of_all([account], account.accountant, delta, low)
+
+
+def _of_all(accounts: Sequence[PrivacyAccount], accountant: str, delta: float, low: bool) -> Epsilon:
+    bound = Epsilon(_rdp(accounts, delta), 0.0, "rdp")
+    if accountant == "rdp" or bound.value > LARGEST:
         return bound
     try:
-        return _prv(account, delta, low)
+        return _prv(accounts, delta, low)
     except (ValueError, RuntimeError):  # opacus refuses a delta that is under the rounding errors of its grid
         return bound
 
 
-def _prv(account: PrivacyAccount, delta: float, low: bool) -> Epsilon:
+def _history(accounts: Sequence[PrivacyAccount]) -> list[tuple[float, float, int]]:
+    """What opacus' accountants add up: noise multiplier, sampling rate and steps; equal neighbours as one, as opacus itself has them."""
+    history: list[tuple[float, float, int]] = []
+    for noise, rate, steps in sorted((one.noise_multiplier, one.sample_rate, one.steps) for one in accounts):
+        before = history.pop() if history and history[-1][:2] == (noise, rate) else (noise, rate, 0)
+        history.append((noise, rate, before[2] + steps))
+    return history
+
+
+def _prv(accounts: Sequence[PrivacyAccount], delta: float, low: bool) -> Epsilon:
     from opacus.accountants import PRVAccountant
 
     accountant = PRVAccountant()
-    accountant.history = [(account.noise_multiplier, account.sample_rate, account.steps)]
+    accountant.history = _history(accounts)
     error = delta / 1000  # opacus' own default
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the logarithm of 1 - sample_rate, where that is 0
@@ -125,23 +168,23 @@ def _prv(account: PrivacyAccount, delta: float, low: bool) -> Epsilon:
     return Epsilon(float(value), max(0.0, float(least)), "prv")
 
 
-def _rdp(account: PrivacyAccount, delta: float) -> float:
+def _rdp(accounts: Sequence[PrivacyAccount], delta: float) -> float:
     from opacus.accountants import RDPAccountant
 
     accountant = RDPAccountant()
-    accountant.history = [(account.noise_multiplier, account.sample_rate, account.steps)]
+    accountant.history = _history(accounts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the best order may be the first or the last of its list: the bound holds all the same
         return accountant.get_epsilon(delta)
 
 
-def _delta_of_one(account: PrivacyAccount) -> float:
+def _delta_of_one(accounts: Sequence[PrivacyAccount], delta: float) -> float:
     """The largest delta' with (1 + e^epsilon(delta')) delta' <= delta: what one unit may have for two to have `delta`."""
-    low, high = math.log(account.delta) - 600, math.log(account.delta / 2)
+    low, high = math.log(delta) - 600, math.log(delta / 2)
     for _ in range(60):
         middle = (low + high) / 2
-        epsilon = _rdp(account, math.exp(middle))
+        epsilon = _rdp(accounts, math.exp(middle))
         # In logarithms, since e^epsilon may be out of all range.
-        fits = middle + epsilon + math.log1p(math.exp(-epsilon)) <= math.log(account.delta)
+        fits = middle + epsilon + math.log1p(math.exp(-epsilon)) <= math.log(delta)
         low, high = (middle, high) if fits else (low, middle)
     return math.exp(low)

@@ -172,6 +172,13 @@ class Ingest(Section):
     duplicates: Duplicates = Duplicates()
     burned_in: BurnedIn = BurnedIn()
     split: Split = Split()
+    population: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="what numbers the patients, such as a hospital's archive: a patient is known again in all datasets of a population; "
+        "none: the source's own section, so that datasets of the same source share it",
+    )
     max_rejected: float = Field(
         default=0.0, ge=0, le=1, description="largest share of images that may be unreadable; more refuses the ingest"
     )

@@ -107,3 +107,21 @@ class Release(BaseModel):
     @property
     def tag(self) -> str:
         return f"{self.dataset}@{self.version}"
+
+
+class Tombstone(BaseModel):
+    """Why a release was recalled, as the annotated tag `<dataset>@vX.Y.Z!` records it (GTO's name for a deregistered version).
+
+    Public, as tags are: nothing in it names a patient. `release` is the tag of the release, `at` RFC 3339 in UTC.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    release: str
+    digests: ReleaseDigests
+    reason: str
+    by: str
+    at: str
+
+    @property
+    def tag(self) -> str:
+        return f"{self.release}!"

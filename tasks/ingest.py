@@ -10,7 +10,7 @@ import io
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,10 @@ from schema.errors import SynthmillError
 from schema.params import Ingest, load
 from schema.record import SPLITS, real_schema
 from schema.settings import id_key, root
+from schema.withdrawn import Withdrawn, withdrawn_file
 from tasks.ingesting.duplicates import Copies, find_copies
 from tasks.ingesting.gathering import Gathered, gather
+from tasks.ingesting.keys import key_mark
 from tasks.ingesting.reader import check_source
 from tasks.ingesting.rows import Damaged, Rows, rows_file
 from tasks.ingesting.splits import deal, ledger, ledger_file, read_ledger
@@ -57,28 +59,41 @@ def run(dataset: str) -> None:
 
 
 def _ingest(dataset: str, params: Ingest, source: Source, path: Path) -> None:
-    dealt = read_ledger(dataset, params.split)
+    gone = _withdrawn(dataset)
+    dealt = {patient: split for patient, split in read_ledger(dataset, params.split).items() if patient not in gone}
     scratch = Scratch("ingest", dataset, params=params.model_dump(mode="json"))
     scratch.keep_only()
     rows = Rows(path)
     try:
         gathered = gather(dataset, params, source, rows)
         _refuse_faults(dataset, params, gathered)
-        copies = _set_copies_aside(dataset, params, gathered)
+        copies = _set_copies_aside(dataset, params, gathered, gone)
         splits = _splits(dataset, params, gathered.facts, dealt)
         order = sorted(range(len(splits)), key=lambda index: gathered.facts[index]["id"])
         frame = _frame(params, gathered.facts, splits, order)
         checks = _check(dataset, params, frame)
         shards = _write_shards(scratch.folder, params, gathered, splits, order, rows)
+        rows.forget(gathered.held)
     finally:
         rows.close()
     for name in params.attributes:
         if frame[name].isna().all():
             print(f"no record has the attribute {name}: is ingest.attributes.{name}.from the source's word for it?", file=sys.stderr)
-    _write_lists(scratch.folder, source, frame, gathered)
+    _write_lists(scratch.folder, source, frame, gathered, splits)
     write_json(scratch.folder / "manifest.json", _manifest(dataset, params, frame, gathered, splits, copies, checks, shards))
     write_json(ledger_file(dataset), ledger(dealt | dict(zip(frame["patient"], frame["split"], strict=True)), params.split))
     scratch.move_to(ingest_folder(dataset))
+
+
+def _withdrawn(dataset: str) -> Container[str]:
+    """The keyed patients who were withdrawn. Raises SynthmillError where another id key is set, under which nobody would be known again."""
+    said = Withdrawn.of(dataset)
+    if said.patients and said.key != key_mark():
+        raise SynthmillError(
+            f"SYNTHMILL_ID_KEY is not the key under which patients were withdrawn from {dataset}: export that key; under another, "
+            f"{withdrawn_file(dataset)} would name nobody, and they would come back"
+        )
+    return said.patients.keys()
 
 
 def _refuse_faults(dataset: str, params: Ingest, gathered: Gathered) -> None:
@@ -115,16 +130,21 @@ def _reasons(gathered: Gathered, most: int = 5) -> str:
     return ", ".join(parts)
 
 
-def _set_copies_aside(dataset: str, params: Ingest, gathered: Gathered) -> Copies:
+def _set_copies_aside(dataset: str, params: Ingest, gathered: Gathered, gone: Container[str]) -> Copies:
+    """Leaves one image of each set of copies, and none of who was withdrawn, under whatever patient it stands."""
     with ticking("ingest", "looking for copies", 1, "set") as ticker:
-        copies = find_copies(gathered.facts, gathered.thumbnails, params.duplicates)
+        copies = find_copies(gathered.facts, gathered.thumbnails, params.duplicates, gone)
         ticker.update()
     if copies.across and params.duplicates.across == "refuse":
         raise SynthmillError(
             f"{copies.across} sets of copies in {dataset} stand under several patients: mend the source, or set "
             f"datasets.{dataset}.ingest.duplicates.across to quarantine, which keeps one image of each set"
         )
-    gathered.remove(copies.aside)
+    gathered.remove(copies.aside, gone)
+    if not gathered.facts:
+        raise SynthmillError(
+            f"every patient of {dataset} was withdrawn or set aside ({gathered.withdrawn} records withdrawn): nothing is left"
+        )
     return copies
 
 
@@ -207,8 +227,11 @@ def _day(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def _write_lists(folder: Path, source: Source, frame: "pd.DataFrame", gathered: Gathered) -> None:
+def _write_lists(folder: Path, source: Source, frame: "pd.DataFrame", gathered: Gathered, splits: list[str]) -> None:
     _write_csv(folder / "splits.csv", ["id", "patient", "split", "label"], frame.to_dict("records"))
+    people = {(facts["patient"], facts["person"], split) for facts, split in zip(gathered.facts, splits, strict=True)}
+    columns = ["patient", "person", "split"]
+    _write_csv(folder / "persons.csv", columns, [dict(zip(columns, each, strict=True)) for each in sorted(people)])
     _write_csv(folder / "quarantine.csv", ["id", "reason"], sorted(gathered.quarantined, key=lambda entry: (entry["id"], entry["reason"])))
     if source.drawn:
         truths = sorted((facts["id"], facts["truth"]) for facts in gathered.facts)
@@ -248,7 +271,7 @@ def _manifest(
         "image": params.image.model_dump(mode="json", include={"height", "width", "channels"}),
         "images": {name: form.model_dump(mode="json", exclude={"fit"}) for name, form in params.images.items()},
         "attributes": {name: attribute.declared() for name, attribute in params.attributes.items()},
-        "counts": {"in": gathered.total, "out": len(frame), "quarantined": dict(sorted(reasons.items()))},
+        "counts": {"in": gathered.total, "out": len(frame), "quarantined": dict(sorted(reasons.items())), "withdrawn": gathered.withdrawn},
         "dropped": gathered.dropped(),
         "missing": {name: int(count) for name, count in frame[list(params.attributes)].isna().sum().items()},
         "copies": {

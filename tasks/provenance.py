@@ -65,10 +65,11 @@ def seeds(section: Dataset) -> dict[str, Any]:
 
 def public_params(section: Dataset) -> dict[str, Any]:
     """The dataset's section of params.yaml, without what could name files, folders or people inside (the source's options, the
-    folders that training started from), and without the salt that keys the ids of patients."""
+    folders that training started from, the population of patients), and without the salt that keys the ids of patients."""
     said = section.model_dump(mode="json")
     said["ingest"]["source"] = {"kind": section.ingest.source.kind}
     said["ingest"]["split"].pop("salt")
+    said["ingest"].pop("population")
     said["train"] = starts.public_options(said["train"])
     return said
 

@@ -8,14 +8,17 @@ Files are hashed once and again only when their size or time of change differs.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from catalog import evidence
 from schema.digest import read_json, sha256_bytes, sha256_json, write_json
-from schema.errors import SynthmillError
+from schema.errors import IntegrityError, SynthmillError
 from schema.params import load
 from schema.settings import id_key, root
+from schema.withdrawn import Withdrawn, withdrawn_file
 from tasks import history, starts
+from tasks.ingesting.keys import withdrawal
 from tasks.ingesting.reader import check_source
 from tasks.ingesting.seen import Seen
 from tasks.progress import ticking
@@ -39,8 +42,23 @@ def scan(dataset: str, source: Source, tick: Callable[[], None] = lambda: None) 
         )
     listed = [[os.path.relpath(path, top), digest] for path, digest in digests.items()]
     # Another key gives every record another id, so it decides the result; only its digest is written, and only here.
-    digest = sha256_json([source.config.model_dump(mode="json"), listed, sha256_bytes(b"id key" + id_key())])
+    decides = [source.config.model_dump(mode="json"), listed, sha256_bytes(b"id key" + id_key())]
+    gone = withdrawn(dataset)
+    digest = sha256_json([*decides, sorted(gone)] if gone else decides)
     return {"kind": source.kind, "digest": digest, "files": len(files), "keyed": bool(id_key())}
+
+
+def withdrawn(dataset: str) -> Collection[str]:
+    """The keyed patients who were withdrawn. Raises IntegrityError where the dataset's record knows of one whom the file lacks."""
+    gone = Withdrawn.of(dataset).patients
+    marks = {withdrawal(dataset, patient) for patient in gone}
+    said = [one.statement.predicate["withdrawal"] for one in evidence.recalls(dataset)]
+    if not marks.issuperset(said):
+        raise IntegrityError(
+            f"{withdrawn_file(dataset)} lacks patients who were withdrawn by what {evidence.record_file(dataset)} says: put it back from a "
+            "copy, export the SYNTHMILL_ID_KEY that was set then, or `recall` them again"
+        )
+    return gone.keys()
 
 
 def run(dataset: str) -> None:

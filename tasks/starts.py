@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import catalog.reader
-from catalog import store, versions
+from catalog import ledger, store, versions
 from schema import starts as references
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_json, write_json
@@ -124,7 +124,7 @@ def check(dataset: str, section: Training, kind: str, shape: "Shape", labels: Se
     """Raises SynthmillError for a start that cannot be had or does not fit, as far as can be known without reading its weights."""
     if section.init is None:
         return
-    start = resolve(section.init)
+    start = _start(section)
     model = model_folder(dataset) / "model.json"
     if model.is_file() and (read_json(model).get("init") or {}).get("digest") == start.digest:
         return  # It was trained from there already: whether those weights are still here does not matter.
@@ -147,7 +147,15 @@ def fetch(start: Start, scratch: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _start(section: Training) -> Start | None:
-    return resolve(section.init) if section.init else None
+    """Raises as `resolve` does, and SynthmillError for a model that was recalled."""
+    start = resolve(section.init) if section.init else None
+    why = ledger.recalled_models().get(start.digest) if start else None
+    if why:
+        raise SynthmillError(
+            f"train.init is {start.reference}, and that model was recalled ({why}): what starts from it would still hold what it learned "
+            "of those who were withdrawn; name another model, or none"
+        )
+    return start
 
 
 def _told(dataset: str, section: Training, start: Start | None) -> dict[str, Any]:
@@ -169,7 +177,7 @@ def _in_folder(reference: str) -> Start:
 
 def _released(reference: str, asked: references.Reference) -> Start:
     try:
-        release = versions.find(reference)
+        release = versions.usable(reference)
     except UsageError as error:
         known = sorted(release.tag for release in versions.releases())
         raise UsageError(f"train.init is {reference}{nearest(reference, known)}: {error}") from None

@@ -17,6 +17,7 @@ from schema.record import REAL, SPLITS, encode_png, synthetic_schema
 from schema.release import record_digest
 from schema.verdict import Null, Subject, Verdict
 from tasks.configs import gate_config, generator_config
+from tasks.ingesting.keys import key_mark, keyed, one_spelling, person
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "pneumonia"
@@ -211,7 +212,31 @@ def write_ingest(root: Path) -> None:
     )
 
 
-def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
+def deal(root: Path, people: dict[str, str], population: str = "hospital") -> None:
+    """{the source's own id of a patient: split}: the lists that ingest writes of them, a record each, under a digest of their own."""
+    manifest = root / "data/ingest" / NAME / "manifest.json"
+    write_json(manifest, {**read_json(manifest), "digest": sha256_json(people)})
+    key = {name: (keyed(NAME, "record", name), keyed(NAME, "patient", one_spelling(name)), person(population, name)) for name in people}
+    lists = {"splits.csv": ["id,patient,split,label"], "persons.csv": ["patient,person,split"]}
+    lists["splits.csv"] += [f"{key[name][0]},{key[name][1]},{split},normal" for name, split in people.items()]
+    lists["persons.csv"] += [f"{key[name][1]},{key[name][2]},{split}" for name, split in people.items()]
+    for name, lines in lists.items():
+        (root / "data/ingest" / NAME / name).write_text("\n".join([*lines, ""]))
+    dealt = {key[name][1]: split for name, split in people.items()}
+    write_json(root / "data/splits" / f"{NAME}.json", {"by": "patient", "salt": "", "key": key_mark(), "patients": dealt})
+
+
+def train(workspace: "Workspace", digest: str, privacy: dict | None = None, seeds=range(12)) -> None:
+    """Another model, and images drawn from it, judged and built by DVC up to the release."""
+    path = workspace.root / "data/models" / NAME / "model.json"
+    trained_on = read_json(workspace.root / "data/ingest" / NAME / "manifest.json")["digest"]
+    write_json(path, {**read_json(path), "digest": digest, "privacy": privacy, "dataset_digest": trained_on})
+    write_samples(workspace.root, seeds, model=digest)
+    judge(workspace)
+    workspace.dvc("repro", "--quiet")
+
+
+def write_samples(root: Path, seeds, shard_size: int = 8, model: str = "d" * 64) -> None:
     """Images drawn from the seeds, labels in turn, as if by what params.yaml says, where there is one."""
     plan = root / "params.yaml"
     drawn = params.load(plan).dataset(NAME).sample.model_dump(mode="json") if plan.is_file() else {}
@@ -240,7 +265,7 @@ def write_samples(root: Path, seeds, shard_size: int = 8) -> None:
             "n": len(rows),
             "labels": {name: sum(row["label_name"] == name for row in rows) for name in CLASSES},
             "conditions": [condition.model_dump(mode="json") for condition in TOLD],
-            "model": "d" * 64,
+            "model": model,
             "params": drawn,
             "image": {"height": 16, "width": 16, "channels": 1},
             "shards": shards,

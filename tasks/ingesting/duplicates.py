@@ -3,7 +3,7 @@
 One image of each set of copies stays, that with the smallest keyed id: which one does not depend on what came first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -43,8 +43,9 @@ def perceptual_hash(small: bytes) -> str:
     return str(imagehash.phash(Image.frombytes("L", (SIDE, SIDE), small)))
 
 
-def find_copies(rows: Sequence[dict], thumbnails: Sequence[bytes], config: Duplicates) -> Copies:
-    """`rows`: facts with id, patient, label, hash and the digests of the native and of the fitted pixels; `thumbnails` of the same."""
+def find_copies(rows: Sequence[dict], thumbnails: Sequence[bytes], config: Duplicates, gone: Container[str] = ()) -> Copies:
+    """`rows`: facts with id, patient, label, hash and the digests of the native and of the fitted pixels; `thumbnails` of the same.
+    `gone`: keyed patients who were withdrawn: of a set with an image of theirs, no other patient's stays."""
     sets = _Sets(len(rows))
     for key in ("native", "sha256"):
         first: dict[str, int] = {}
@@ -57,7 +58,7 @@ def find_copies(rows: Sequence[dict], thumbnails: Sequence[bytes], config: Dupli
             _join_alike(sets, pixels, a[at : at + PAIRS], b[at : at + PAIRS], config.grey_distance)
     copies = Copies()
     for members in sets.several():
-        _settle(copies, sorted(members, key=lambda index: rows[index]["id"]), rows, config)
+        _settle(copies, sorted(members, key=lambda index: (rows[index]["patient"] not in gone, rows[index]["id"])), rows, config)
     return copies
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,26 +38,35 @@ class Gathered:
     quarantined: list[dict[str, str]] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Keyed ids of what nobody asked to leave out, by reason."""
+    withdrawn: int = 0
+    """Records of patients who were withdrawn."""
+    held: set[bytes] = field(default_factory=set)
+    """The marks of units with such records."""
 
     @property
     def total(self) -> int:
-        return len(self.facts) + len(self.quarantined)
+        return len(self.facts) + len(self.quarantined) + self.withdrawn
 
     def take(self, mark: bytes, place: int, facts: dict[str, Any], thumbnail: bytes) -> None:
         if "reason" not in facts:
             self.facts.append(facts)
             self.thumbnails.append(thumbnail)
             self.places.append((mark, place))
-            return
-        self.quarantined.append({"id": facts["id"], "reason": facts["reason"]})
-        if not facts["asked"]:
-            self.faults[facts["reason"]].append(facts["id"])
+        else:
+            self.quarantined.append({"id": facts["id"], "reason": facts["reason"]})
+            if not facts["asked"]:
+                self.faults[facts["reason"]].append(facts["id"])
 
-    def remove(self, reasons: dict[int, str]) -> None:
-        """Sets the records at these indices aside, as the params ask; thumbnails are of no more use then."""
+    def remove(self, reasons: dict[int, str], gone: Container[str] = ()) -> None:
+        """Sets the records at these indices aside, as the params ask, and drops those of the keyed patients in `gone`, who are only
+        counted; thumbnails are of no more use then."""
+        out = {index for index, facts in enumerate(self.facts) if facts["patient"] in gone}
+        self.withdrawn = len(out)
+        self.held = {self.places[index][0] for index in out}
         for index, reason in sorted(reasons.items()):
-            self.quarantined.append({"id": self.facts[index]["id"], "reason": reason})
-        kept = [index for index in range(len(self.facts)) if index not in reasons]
+            if index not in out:
+                self.quarantined.append({"id": self.facts[index]["id"], "reason": reason})
+        kept = [index for index in range(len(self.facts)) if index not in reasons and index not in out]
         self.facts, self.places, self.thumbnails = [self.facts[index] for index in kept], [self.places[index] for index in kept], []
 
     def dropped(self) -> dict[str, Any]:

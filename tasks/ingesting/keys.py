@@ -4,6 +4,8 @@ import hashlib
 import unicodedata
 from datetime import date, timedelta
 
+from schema.digest import sha256_json
+from schema.params import Ingest
 from schema.settings import id_key
 
 DAYS = 365
@@ -13,6 +15,21 @@ DAYS = 365
 def keyed(dataset: str, kind: str, value: str, size: int = 8) -> str:
     """An id that says nothing of the source's own: `size` bytes, in hexadecimal, of a BLAKE2b keyed with `SYNTHMILL_ID_KEY` (RFC 7693)."""
     return _digest(dataset, kind, value, size).hex()
+
+
+def person(population: str, patient: str) -> str:
+    """A patient's second keyed id, the same in every dataset of one population (decision 13)."""
+    return keyed(population, "person", one_spelling(patient))
+
+
+def population_of(params: Ingest) -> str:
+    """What numbers the patients: `ingest.population`, else the source's own section. Never written anywhere."""
+    return params.population or sha256_json(params.source.options())
+
+
+def withdrawal(dataset: str, patient: str) -> str:
+    """What stands for the withdrawal of a (keyed) patient in a record that others may see: no id of theirs."""
+    return keyed(dataset, "withdrawal", patient)
 
 
 def one_spelling(patient: str) -> str:

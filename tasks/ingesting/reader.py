@@ -21,7 +21,7 @@ from schema.record import Record, Rejected, encode_png
 from tasks.fit import fit_image
 from tasks.ingesting.burned_in import TextFinder
 from tasks.ingesting.duplicates import perceptual_hash, thumbnail
-from tasks.ingesting.keys import keyed, one_spelling, shifted
+from tasks.ingesting.keys import keyed, one_spelling, person, population_of, shifted
 from tasks.ingesting.quality import fault_of
 from tasks.ingesting.rows import Row
 from tasks.sources import Source, Unit
@@ -142,6 +142,7 @@ class Reader:
         facts = {
             "id": identity,
             "patient": patient,
+            "person": person(population_of(self.params), item.patient),
             "spelling": keyed(self.dataset, "spelling", item.patient),
             "split": item.split,
             "label": item.label,

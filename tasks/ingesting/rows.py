@@ -115,6 +115,14 @@ class Rows:
             self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._base.execute("BEGIN")
 
+    def forget(self, marks: Iterable[bytes]) -> None:
+        """Forgets these units: their bytes are overwritten, and they are read anew when they are next wanted."""
+        gone = set(marks)
+        if gone:
+            with self._told():
+                kept = [mark for (mark,) in self._base.execute("SELECT mark FROM units").fetchall() if mark not in gone]
+            self.keep_only(kept)
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         """A full disk as the OSError that it is, and damage as Damaged."""

@@ -147,7 +147,8 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
             "approval": ingest["approval"],
             # Names of files can name people: only how many there are.
             "source_files": len(files) if isinstance(files, list | dict) else files,
-            "records_in": ingest["counts"]["in"],
+            # How many were withdrawn is nobody's business: the report begins with those who are still there.
+            "records_in": ingest["counts"]["in"] - ingest["counts"].get("withdrawn", 0),
             "records_out": ingest["counts"]["out"],
             "quarantined": ingest["counts"]["quarantined"],
             "copies": ingest["copies"],

@@ -22,7 +22,7 @@ def pretend(scenario: str, replace: Callable[[Any, str, Any], None]) -> None:
     replace(graph, "stale", lambda dataset, params, source: [] if scenario == "current" else graph.stages(dataset, params))
     replace(publish, "preflight", lambda dataset: None)
     replace(publish, "released", lambda dataset: release)
-    replace(publish, "publish", lambda dataset: release)
+    replace(publish, "publish", lambda dataset, within: release)
     replace(building, "FLOW", [sys.executable, str(Path(__file__).with_name("fake_flow.py")), scenario])
 
 

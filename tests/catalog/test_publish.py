@@ -29,10 +29,10 @@ def stored(workspace: rw.Workspace) -> list[Path]:
 
 
 def user_state(workspace: rw.Workspace) -> tuple:
-    """What is the user's own: index, HEAD, branch, and every file of the working tree but DVC's inner ones."""
-    inner = (workspace.root / ".git", workspace.root / ".dvc")
+    """What is the user's own: index, HEAD, branch, and every file of the working tree but DVC's inner ones and the records."""
+    inner = (workspace.root / ".git", workspace.root / ".dvc", workspace.root / "data/evidence")
     files = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file() and not path.is_relative_to(inner[0])}
-    kept = {path: data for path, data in files.items() if not path.is_relative_to(inner[1] / "tmp")}
+    kept = {path: data for path, data in files.items() if not any(map(path.is_relative_to, (inner[1] / "tmp", inner[2])))}
     return kept, [(workspace.root / ".git" / name).read_bytes() for name in ("index", "HEAD", "refs/heads/main")]
 
 

@@ -1,12 +1,13 @@
 """The epsilon of what ran, against closed forms and the numbers that the authors of accountants publish."""
 
 import math
+import re
 
 import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from models.accounting import EPS_ERROR, recompute
+from models.accounting import EPS_ERROR, composed, incomparable, recompute
 from schema.privacy import PrivacyAccount
 
 
@@ -94,3 +95,37 @@ def test_what_prv_cannot_compute_is_bounded_by_rdp():
         assert found.accountant == "rdp"
         assert math.isfinite(found.value)
     assert math.isfinite(recompute(account(adjacency="replace-one", noise_multiplier=1e-3)).value)
+
+
+@pytest.mark.parametrize("accountant", ["rdp", "prv"])
+def test_k_equal_runs_are_one_with_k_times_the_steps(accountant):
+    run = account(accountant=accountant, noise_multiplier=1.1, sample_rate=0.01, steps=200)
+    once = recompute(account(accountant=accountant, noise_multiplier=1.1, sample_rate=0.01, steps=600))
+    assert composed([run, run, run], 1e-5) == once
+    assert once.value < 3 * recompute(run).value
+
+
+def test_runs_without_sampling_compose_as_gaussian_mechanisms_do():
+    """Of noise s1 and s2 together: one of noise s with 1/s^2 = 1/s1^2 + 1/s2^2; 3 and 4 give 12/5 (Balle and Wang 2018, section 2.2)."""
+    runs = [account(accountant="prv", noise_multiplier=noise) for noise in (3.0, 4.0)]
+    found = composed(runs, 1e-5)
+    assert found.low <= gaussian_epsilon(2.4, 1e-5) <= found.value
+    assert found.value == pytest.approx(composed(runs[::-1], 1e-5).value)
+    replaced = [one.model_copy(update={"adjacency": "replace-one"}) for one in runs]
+    assert gaussian_epsilon(1.2, 1e-5) <= composed(replaced, 1e-5).value < 1.5 * gaussian_epsilon(1.2, 1e-5)
+    assert composed([], 1e-5).value == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"unit": "patient"}, r"different units \(image and patient\)"),
+        ({"adjacency": "replace-one"}, r"different adjacencies \(add-remove and replace-one\)"),
+        ({"sampling": "shuffled"}, "otherwise than by Poisson sampling"),
+        ({"noise_multiplier": 0.0}, "without noise or without clipping"),
+    ],
+)
+def test_what_does_not_add_up_has_no_finite_bound_and_says_why(change, words):
+    runs = [account(), account(**change)]
+    assert composed(runs, 1e-5).value == math.inf
+    assert re.search(words, incomparable(runs))

@@ -20,9 +20,11 @@ from PIL import Image
 
 from app.reading import located
 from schema.errors import SynthmillError, UsageError
-from schema.record import decode_png
+from schema.params import load
+from schema.record import SPLITS, decode_png
+from schema.withdrawn import Withdrawn
 from tasks import ingest, scan
-from tasks.ingesting import gathering
+from tasks.ingesting import gathering, keys
 from tests.conftest import CHECKOUT
 from tests.planted import plant
 
@@ -115,7 +117,7 @@ def test_every_record_is_accounted_for_and_no_word_of_the_source_is_in_any_outpu
     filled.add("scan-gone.png")
     said = filled.run(max_rejected=0.1)
     expected = {"truncated image": 1, "blank": 1, "saturated": 1, "too small": 1, "missing file": 1}
-    assert said["counts"] == {"in": 64, "out": 59, "quarantined": expected}
+    assert said["counts"] == {"in": 64, "out": 59, "quarantined": expected, "withdrawn": 0}
     with (filled.out / "quarantine.csv").open() as stream:
         assert Counter(row["reason"] for row in csv.DictReader(stream)) == expected
     assert sum(split["images"] for split in said["splits"].values()) == len(filled.table()) == 59
@@ -352,7 +354,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(filled, change, ke
 def test_phantoms_keep_their_truth_and_every_row_its_pixels(work):
     work.ingest["source"] = {"kind": "phantom", "n": 60, "seed": 1}
     said = work.run(labels=["normal", "opacity"])
-    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}}
+    assert said["counts"] == {"in": 60, "out": 60, "quarantined": {}, "withdrawn": 0}
     truths = [json.loads(line) for line in (work.out / "truth.jsonl").read_text().splitlines()]
     rows = {row["id"]: row for row in work.table()}
     assert {truth["id"] for truth in truths} == rows.keys()
@@ -382,3 +384,31 @@ def test_nothing_that_went_in_with_a_name_comes_out_with_it(work, data_root, arc
     printed = "".join(capfd.readouterr())
     for path, text in {**work.said(), Path("what was printed"): printed}.items():
         assert not [value for value in planted if value in text], path
+
+
+def test_who_was_withdrawn_is_in_no_output_and_is_counted(filled, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "key")
+    filled.add("scan-900.png", 6, label="a", patient="person-90")
+    before = filled.run()
+    with (filled.out / "persons.csv").open() as stream:
+        people = {row["patient"]: row for row in csv.DictReader(stream)}
+    patient = keys.keyed("scans", "patient", "person-3")
+    assert people[patient]["person"] == keys.person(keys.population_of(load().dataset("scans").ingest), "PERSON-3 ")
+    ids = {row["id"] for row in filled.table() if row["patient"] == patient} | set(people[patient].values()) - set(SPLITS)
+    copy = keys.keyed("scans", "record", "scan-900.png")
+    assert [row["id"] for row in filled.table() if row["id"] in (copy, keys.keyed("scans", "record", "scan-006.png"))]
+    ids |= {keys.keyed("scans", "record", f"scan-00{number}.png") for number in (6, 7)}
+    digest = json.loads(scan.scan_file("scans").read_text())["digest"]
+    Withdrawn(key=keys.key_mark(), patients={patient: people[patient]["split"]}).save("scans")
+    said = filled.run()
+    assert said["counts"] == {"in": 61, "out": 58, "quarantined": {"copy of another patient's image": 1}, "withdrawn": 2}
+    assert not [row for row in filled.table() if row["id"] == copy], "their image stays out under another's name as well"
+    assert said["digest"] != before["digest"]
+    assert json.loads(scan.scan_file("scans").read_text())["digest"] != digest
+    made = [path for path in filled.folder.joinpath("data").rglob("*") if path.is_file() and path.parent.name != "withdrawn"]
+    texts = {path: text for path, text in filled.said().items() if path in made}
+    assert not [path for path, text in texts.items() if any(one in text for one in ids)]
+    assert filled.bytes() == (filled.run(), filled.bytes())[1], "once more gives the same"
+    monkeypatch.setenv("SYNTHMILL_ID_KEY", "another")
+    with pytest.raises(SynthmillError, match="not the key under which patients were withdrawn"):
+        ingest.run("scans")
