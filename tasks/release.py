@@ -23,6 +23,7 @@ from schema import params
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
+from schema.marking import is_marked
 from schema.plugins import named
 from schema.policy import Waiver
 from schema.record import decode_png
@@ -192,6 +193,8 @@ def check_samples(dataset: str, said: dict[str, Any]) -> Samples:
                         raise IntegrityError(
                             f"{path}: the pixels of {row['id']} are not those its sha256 names: delete {folder} and run again"
                         )
+                    if not is_marked(row["image"]["bytes"]):
+                        raise IntegrityError(f"{path}: {row['id']} is not marked as synthetic: delete {folder} and run again")
                     records.append(record_digest(row, digest))
                     pixels.add(digest)
                 ticker.update(batch.num_rows)

@@ -112,7 +112,7 @@ def to_table(
     rows = [
         {
             "id": f"{dataset}-{number:07d}",
-            "image": {"bytes": encode_png(image), "path": f"{dataset}-{number:07d}.png"},
+            "image": {"bytes": encode_png(image, synthetic=True), "path": f"{dataset}-{number:07d}.png"},
             "label": int(row[0]),
             "label_name": names[row[0]],
             **attributes(shown, row[places]),
