@@ -1,5 +1,6 @@
 """A pinned release in another format, or on a hub: fetched once, verified, then written by one of tasks/exports/."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +76,6 @@ def print_export(said: dict[str, Any]) -> None:
     else:
         size = f"{said['images']} images, {said['files']} files, {said['bytes']} bytes"
         print(f"{said['release']} is in {said['folder']} as {said['kind']}: {size}")
-    next_step("export ... without --dry-run" if said["dry_run"] else f"show {said['release']}")
+    given = [word for key, value in said["options"].items() for word in ("--option", f"{key}={value}")]
+    again = shlex.join(["export", said["release"], "--as", said["kind"], "--to", said.get("repository") or said["folder"], *given])
+    next_step(again if said["dry_run"] else f"show {said['release']}")
