@@ -88,8 +88,9 @@ def tags_of_nobody(release: Folder, record: Synthetic, space: uuid.UUID, patient
     whole = patient == "release"
     series = record.label_name if whole else record.id
     return {
-        "PatientName": f"Synthetic^{release.release.dataset if whole else record.id}",
-        "PatientID": release.release.tag if whole else record.id,
+        # A name and an id hold 64 characters (PS3.5 table 6.2-1); what tells records apart stands at the end.
+        "PatientName": f"Synthetic^{(release.release.dataset if whole else record.id)[-54:]}",
+        "PatientID": (release.release.tag if whole else record.id)[-64:],
         "IssuerOfPatientID": "SYNTHETIC",
         "PatientBirthDate": "",
         "PatientSex": "",
@@ -127,11 +128,9 @@ def tags_of_image(release: Folder, record: Synthetic, number: int) -> dict[str, 
 def equipment(release: Folder) -> "Dataset":
     """An item of the Contributing Equipment Sequence: what drew the image (PS3.3 C.12.1; code 109100 of PS3.16 CID 7005)."""
     from pydicom.dataset import Dataset
-    from pydicom.sr.codedict import codes
 
-    purpose = codes.DCM.SynthesizingEquipment
     code, made = Dataset(), Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = purpose.value, purpose.scheme_designator, purpose.meaning
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "109100", "DCM", "Synthesizing Equipment"
     made.PurposeOfReferenceCodeSequence = [code]
     made.Manufacturer = "synthmill"
     made.ManufacturerModelName = str(release.facts["model"]["kind"])[:64]

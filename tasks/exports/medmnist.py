@@ -2,7 +2,7 @@
 
 Images are uint8, N x H x W or N x H x W x 3; labels N x 1, or N x L of zeros and ones for a multi-label attribute, as ChestMNIST has them.
 Every released image is in train: a release has no split, and one that is drawn from nowhere tests nothing. val and test have no rows.
-Read by `numpy.load`, by the package `medmnist` under a name that it knows, and by our own source `medmnist`.
+Read by `numpy.load` and by our own source `medmnist`. The classes of the package `medmnist` read the official sets alone: they count them.
 """
 
 import zipfile
@@ -15,7 +15,6 @@ from pydantic import Field
 
 from schema.digest import canonical_json
 from schema.errors import UsageError
-from schema.release import check_name
 from schema.section import Section
 from tasks.exports import Export, Folder, Synthetic, statement_of
 from tasks.exports._table import lines
@@ -31,11 +30,10 @@ class Plugin(Export):
 
     class Options(Section):
         labels: str = Field(default="label", description="label, or an attribute of the release: its words are the labels then")
-        name: str = Field(default="", description="name of the npz without its ending; that of the dataset unless given")
 
     def fill(self, release: Folder, folder: Path, options: Options) -> None:
         width, told = labels_of(release, options.labels)
-        path = folder / f"{check_name(options.name or release.release.dataset)}.npz"
+        path = folder / f"{release.release.dataset}.npz"
         kind = np.uint8 if max(len(release.classes), len(release.conditions)) <= 256 else np.int64
         labels = np.empty((release.release.images, width), kind)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, lines(folder, release) as table:

@@ -27,7 +27,7 @@ def test_the_verb_writes_the_release_and_names_what_comes_next(reader, tmp_path)
     done = synthmill(reader, "export", rw.NAME, "--as", "medmnist", "--to", str(out), "--option", "labels=findings", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert (said["release"], said["options"], said["images"]) == (TAG, {"labels": "findings", "name": ""}, 12)
+    assert (said["release"], said["options"], said["images"]) == (TAG, {"labels": "findings"}, 12)
     assert said["files"] == len(sums.check(out)) + 1
     released = pq.read_table(reader.release / "data")
     arrays = np.load(out / f"{rw.NAME}.npz", allow_pickle=False)

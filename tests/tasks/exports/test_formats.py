@@ -77,8 +77,8 @@ def test_tars_are_as_large_as_asked_at_most_and_open_in_datasets(tmp_path):
 
 @pytest.mark.parametrize("shape", [(16, 14), (15, 13, 3)], ids=["grey", "rgb"])
 def test_our_own_source_reads_the_npz_back(tmp_path, shape):
-    medmnist.Plugin().write(ew.release(tmp_path / "release", 7, shape), tmp_path / "out", {"name": "pneumoniamnist"})
-    config = MedMNIST.Config(kind="medmnist", file=str(tmp_path / "out/pneumoniamnist.npz"), classes=dict(enumerate(rw.CLASSES)))
+    medmnist.Plugin().write(ew.release(tmp_path / "release", 7, shape), tmp_path / "out", {})
+    config = MedMNIST.Config(kind="medmnist", file=str(tmp_path / f"out/{rw.NAME}.npz"), classes=dict(enumerate(rw.CLASSES)))
     source = MedMNIST(config)
     records = [record for unit in source.units() for record in source.read(unit)]
     assert source.count() == 7
