@@ -30,7 +30,7 @@ from schema.record import decode_png
 from schema.release import Release, ReleaseDigests, Version, files_digest, next_version, record_digest
 from schema.settings import root
 from schema.verdict import Status, Subject, Verdict, objections
-from tasks import cards, provenance
+from tasks import cards, provenance, watermarks
 from tasks.configs import gate_config, generator_config
 from tasks.exports import Draft
 from tasks.exports.parquet import Plugin as ParquetExport
@@ -69,6 +69,7 @@ def run(dataset: str) -> None:
     said |= {"model": read_json(model_folder(dataset) / "model.json"), "report": public_report(dataset, about)}
     check_params(dataset, section, said)
     samples = check_samples(dataset, said)
+    said["watermark"] = watermarks.check(dataset, samples.draft, section.sample.watermark)
     real = RealData(ingest_folder(dataset), said["ingest"])
     real.refuse_copies(dataset, samples.pixels)
     half_made.mkdir(parents=True)
