@@ -201,6 +201,24 @@ def get(
     next_step(f"verify {shlex.quote(str(folder))}")
 
 
+@verb("export pneumonia@v1.0.0 --as webdataset --to ~/data/pneumonia-wds", "export pneumonia --as huggingface --to owner/name --dry-run")
+def export(
+    spec: ReleaseSpec,
+    kind: Annotated[str, typer.Option("--as", metavar="KIND", help="dicom, huggingface, image-folder, medmnist or webdataset")],
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER", help="a folder that is not there yet; of huggingface OWNER/NAME")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="a setting of the format, docs/exports.md")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be written or sent, and where")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a release in the format that other code reads. Every image is in it once, marked as synthetic."""
+    from app.exporting import export, print_export
+
+    said = export(spec, kind, to, option or [], dry_run)
+    return print_json(said) if as_json else print_export(said)
+
+
 @verb("verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
 def verify(
     what: Annotated[str, typer.Argument(metavar="RELEASE|FOLDER", help="a release, as for `show`, or a folder, written with a /")],

@@ -224,6 +224,17 @@ class Ingest(Section):
         return self
 
 
+class Watermark(Section):
+    """An invisible mark in every image, put in before any gate measures."""
+
+    detected: float = Field(
+        default=0.99,
+        gt=0,
+        le=1,
+        description="share of the images in which the release stage must find it again, JPEG and resizing outlived",
+    )
+
+
 class Sample(Section):
     """How the synthetic images are drawn. Image i is drawn from seed `base_seed + i` alone."""
 
@@ -243,6 +254,7 @@ class Sample(Section):
     )
     leave_out: list[str] = Field(default=[], description="conditions that the generator knows and is not told: their columns are left out")
     eta: float = Field(default=0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 has DDPM's variance")
+    watermark: Watermark | None = Field(default=None, description="an invisible mark in the pixels; none unless asked for")
 
     @model_validator(mode="after")
     def _spacing_fits_the_sampler(self) -> Self:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from schema.conditions import Condition
+from schema.marking import mark_png
 from schema.release import PLAIN
 
 SPLITS = ("train", "holdout", "test")
@@ -50,13 +51,16 @@ class Rejected:
     asked: bool = False
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """Lossless PNG of uint8 pixels, H x W, H x W x 1 or H x W x 3. The same pixels always give the same bytes."""
+def encode_png(image: np.ndarray, synthetic: bool = False) -> bytes:
+    """Lossless PNG of uint8 pixels, H x W, H x W x 1 or H x W x 3. The same pixels always give the same bytes.
+
+    `synthetic`: it is marked as such (`schema.marking`). A real image never is.
+    """
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="PNG", optimize=False, compress_level=4)
-    return stream.getvalue()
+    return mark_png(stream.getvalue()) if synthetic else stream.getvalue()
 
 
 def decode_png(data: bytes) -> np.ndarray:

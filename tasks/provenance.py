@@ -26,7 +26,7 @@ def describe(
     said: dict[str, Any],
     gates: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """provenance.json. `said` holds the manifests of ingest and samples, and model.json."""
+    """provenance.json. `said` holds the manifests of ingest and samples, model.json, and where the watermark was found."""
     ingest, samples, model = said["ingest"], said["samples"], said["model"]
     return {
         "format": FORMAT,
@@ -46,6 +46,7 @@ def describe(
             "init": started(model.get("init")),
         },
         "samples": samples["digest"],
+        "watermark": said["watermark"],
         "seeds": seeds(section),
         "params": public_params(section),
         "code": code(),

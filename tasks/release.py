@@ -23,13 +23,14 @@ from schema import binning, params
 from schema.conditions import Condition
 from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
+from schema.marking import is_marked
 from schema.plugins import named
 from schema.policy import Waiver
 from schema.record import decode_png
 from schema.release import Release, ReleaseDigests, Version, files_digest, next_version, record_digest
 from schema.settings import root
 from schema.verdict import Status, Subject, Verdict, objections
-from tasks import cards, provenance
+from tasks import cards, provenance, watermarks
 from tasks.configs import gate_config, generator_config
 from tasks.exports import Draft
 from tasks.exports.parquet import Plugin as ParquetExport
@@ -68,6 +69,7 @@ def run(dataset: str) -> None:
     said |= {"model": read_json(model_folder(dataset) / "model.json"), "report": public_report(dataset, about)}
     check_params(dataset, section, said)
     samples = check_samples(dataset, said)
+    said["watermark"] = watermarks.check(dataset, samples.draft, section.sample.watermark)
     real = RealData(ingest_folder(dataset), said["ingest"])
     real.refuse_copies(dataset, samples.pixels)
     half_made.mkdir(parents=True)
@@ -193,6 +195,8 @@ def check_samples(dataset: str, said: dict[str, Any]) -> Samples:
                         raise IntegrityError(
                             f"{path}: the pixels of {row['id']} are not those its sha256 names: delete {folder} and run again"
                         )
+                    if not is_marked(row["image"]["bytes"]):
+                        raise IntegrityError(f"{path}: {row['id']} is not marked as synthetic: delete {folder} and run again")
                     records.append(record_digest(row, digest))
                     pixels.add(digest)
                 ticker.update(batch.num_rows)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from models.watermark import embed
+from models.watermark import objection as watermark_objection
 from schema.conditions import WITHHELD, Condition, attributes, codes
 from schema.digest import read_json, sha256_json, sha256_pixels, sha256_set, write_json
 from schema.errors import UsageError
@@ -95,7 +97,8 @@ def draw(generator, plan: Sample, first: int, last: int, shares: Shares, tick) -
         batch = told[start - first : start - first + plan.batch_size]
         pixels.append(generator.sample(plan.base_seed + np.arange(start, start + plan.batch_size), batch, plan))
         tick(min(plan.batch_size, last - start))
-    return np.concatenate(pixels)[: last - first], told[: last - first]
+    drawn = np.concatenate(pixels)[: last - first]
+    return np.stack([embed(image) for image in drawn]) if plan.watermark else drawn, told[: last - first]
 
 
 def released(conditions: list[Condition], plan: Sample) -> list[Condition]:
@@ -112,7 +115,7 @@ def to_table(
     rows = [
         {
             "id": f"{dataset}-{number:07d}",
-            "image": {"bytes": encode_png(image), "path": f"{dataset}-{number:07d}.png"},
+            "image": {"bytes": encode_png(image, synthetic=True), "path": f"{dataset}-{number:07d}.png"},
             "label": int(row[0]),
             "label_name": names[row[0]],
             **attributes(shown, row[places]),
@@ -136,6 +139,8 @@ def run(dataset: str) -> None:
     generator, model = weights.open_model(model_folder(dataset))
     if objection := generator.objections(generator.config, generator.shape, plan):
         raise UsageError(f"datasets.{dataset}: {objection}")
+    if plan.watermark and (objection := watermark_objection(said["image"]["height"], said["image"]["width"])):
+        raise UsageError(f"datasets.{dataset}.sample.watermark: {objection}")
     shares = shares_of(dataset, plan, said, generator.conditions)
     # The count decides which shards there are, not what is in a whole one.
     decides = {

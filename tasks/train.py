@@ -125,7 +125,8 @@ def _grid(generator) -> bytes:
     labels = np.arange(n, dtype=np.int64) % generator.shape.classes
     images = generator.sample(np.arange(n), generator.shape.told(labels), Sample(n=n, steps=min(20, generator.config.timesteps)))
     height, width, channels = images.shape[1:]
-    return encode_png(images.reshape(GRID, GRID, height, width, channels).swapaxes(1, 2).reshape(GRID * height, GRID * width, channels))
+    sheet = images.reshape(GRID, GRID, height, width, channels).swapaxes(1, 2).reshape(GRID * height, GRID * width, channels)
+    return encode_png(sheet, synthetic=True)
 
 
 def _load_checkpoint(folder: Path) -> dict | None:

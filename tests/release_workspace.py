@@ -247,7 +247,7 @@ def write_samples(root: Path, seeds, shard_size: int = 8, model: str = "d" * 64)
     rows = []
     for number, seed in enumerate(seeds):
         image, label, identity = pixels(seed), number % 2, f"{NAME}-{number:07d}"
-        png = {"bytes": encode_png(image), "path": f"{identity}.png"}
+        png = {"bytes": encode_png(image, synthetic=True), "path": f"{identity}.png"}
         said = {"view": TOLD[0].values[number // 2 % 2], "findings": ["Effusion", "Mass"][: number % 3]}
         row = {"id": identity, "image": png, "label": label, "label_name": CLASSES[label], **said, "seed": 500 + number}
         rows.append({**row, "sha256": sha256_pixels(image)})

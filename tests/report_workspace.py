@@ -128,7 +128,7 @@ def write_samples(root: Path, synthetic: tuple[np.ndarray, list[str]], drawing: 
     rows = [
         {
             "id": f"{NAME}-{row:08d}",
-            "image": {"bytes": encode_png(pixels), "path": None},
+            "image": {"bytes": encode_png(pixels, synthetic=True), "path": None},
             "label": LABELS.index(label),
             "label_name": label,
             "seed": 1000 + row,

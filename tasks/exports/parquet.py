@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from schema.errors import IntegrityError
 from schema.record import synthetic_schema
-from tasks.exports import Draft, Export
+from tasks.exports import Draft, MainForm
 
 FILE_BYTES = 256 * 2**20
 """About how large a file may be: small enough to fetch again, large enough to be few."""
@@ -17,7 +17,7 @@ GROUP_ROWS = 256
 """Records in a row group, the unit that a reader loads at once."""
 
 
-class Plugin(Export):
+class Plugin(MainForm):
     kind = "parquet"
 
     def write(self, release: Draft, folder: Path) -> None:

@@ -84,7 +84,11 @@ def public_pictures(workspace: Workspace, closest: Closest) -> Pictures:
     shape = images.pixels.shape[1:]
     tiles, side = sheets.grid(shape, len(labels))
     far = closest.synthetic.distance > closest.threshold(TAILS[-1])
-    drawn = [Sheet(label, _sheet(images, index[far[index]], side, tiles)) for label in labels for index in [_of_class(images, label)]]
+    drawn = [
+        Sheet(label, _sheet(images, index[far[index]], side, tiles, synthetic=True))
+        for label in labels
+        for index in [_of_class(images, label)]
+    ]
     return Pictures(side < max(shape[:2]), drawn)
 
 
@@ -92,14 +96,15 @@ def _of_class(images: Images, label: str) -> np.ndarray:
     return np.flatnonzero(images.labels == images.classes.index(label)) if label in images.classes else np.array([], dtype=np.int64)
 
 
-def _picture(image: np.ndarray) -> Picture:
-    encoded = base64.b64encode(encode_png(image)).decode("ascii")
+def _picture(image: np.ndarray, synthetic: bool = False) -> Picture:
+    encoded = base64.b64encode(encode_png(image, synthetic)).decode("ascii")
     return Picture(f"data:image/png;base64,{encoded}", image.shape[1], image.shape[0])
 
 
-def _sheet(images: Images, index: np.ndarray, side: int, tiles: int) -> Picture:
-    """A grid, white where images run out, with a pixel of white between them."""
-    return _picture(sheets.draw([sheets.reduced(images.pixels[i], side) for i in index[:tiles]], tiles, images.pixels.shape[1:], side))
+def _sheet(images: Images, index: np.ndarray, side: int, tiles: int, synthetic: bool = False) -> Picture:
+    """A grid, white where images run out, with a pixel of white between them; marked where they are all synthetic."""
+    drawn = [sheets.reduced(images.pixels[i], side) for i in index[:tiles]]
+    return _picture(sheets.draw(drawn, tiles, images.pixels.shape[1:], side), synthetic)
 
 
 def _pairs(workspace: Workspace, closest: Closest, which: str, shown: int, side: int) -> list[tuple[Picture, Picture]]:

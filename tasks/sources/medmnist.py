@@ -163,8 +163,8 @@ class Plugin(Source):
             raise self._fault(f"{split}_images is {images.dtype}, not uint8: scale it to 0..255 and save it anew")
         if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
             raise self._fault(f"{split}_images has the shape {shape}, not N x H x W or N x H x W x 3: only 2D sets are read")
-        if 0 in shape:
-            raise self._fault(f"{split}_images is empty (shape {shape}): every split needs images")
+        if 0 in shape[1:] or (split == "train" and not shape[0]):
+            raise self._fault(f"{split}_images is empty (shape {shape}): only val and test may be")
         if labels.dtype.kind not in "iu":
             raise self._fault(f"{split}_labels is {labels.dtype}, not whole numbers: save it anew as uint8")
         if len(labels.shape) not in (1, 2) or labels.shape[1:] not in ((), (1,)):

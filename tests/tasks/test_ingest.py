@@ -20,6 +20,7 @@ from PIL import Image
 
 from app.reading import located
 from schema.errors import SynthmillError, UsageError
+from schema.marking import is_marked
 from schema.params import load
 from schema.record import SPLITS, decode_png
 from schema.withdrawn import Withdrawn
@@ -360,6 +361,7 @@ def test_phantoms_keep_their_truth_and_every_row_its_pixels(work):
     assert {truth["id"] for truth in truths} == rows.keys()
     assert all(bool(truth["opacities"]) == (rows[truth["id"]]["label"] == "opacity") for truth in truths)
     assert decode_png(work.table()[0]["image"]["bytes"]).shape == (16, 16, 1)
+    assert not any(is_marked(row["image"]["bytes"]) for row in rows.values()), "what is ingested is not marked as synthetic"
     assert b"image-0000" not in b"".join(work.bytes().values()), "an id of the source is in an output"
     before = work.bytes()
     work.run(labels=["normal", "opacity"])

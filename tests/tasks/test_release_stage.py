@@ -223,6 +223,24 @@ def test_a_picture_that_cannot_be_looked_into_is_refused(workspace, picture):
         release.run(rw.NAME)
 
 
+def test_an_image_that_does_not_say_it_is_synthetic_is_not_released(workspace, monkeypatch):
+    monkeypatch.setattr(rw, "encode_png", lambda image, synthetic=False: encode_png(image))
+    rw.write_samples(workspace.root, range(12))
+    rw.judge(workspace)
+    with pytest.raises(IntegrityError, match="pneumonia-0000000 is not marked as synthetic"):
+        release.run(rw.NAME)
+    assert not workspace.release.exists()
+
+
+def test_a_watermark_that_was_asked_for_and_is_not_there_holds_the_release_back(workspace):
+    workspace.edit_params(lambda section: section["sample"].update(watermark={"detected": 0.9}))
+    rw.write_samples(workspace.root, range(12))
+    rw.judge(workspace)
+    with pytest.raises(GateFailed, match=r"its watermark is found as it is in 0\.0%.* asks for 90\.0%"):
+        release.run(rw.NAME)
+    assert not workspace.release.exists()
+
+
 def test_a_changed_shard_a_changed_row_and_a_changed_manifest_are_found(workspace):
     folder = workspace.root / "data/samples" / rw.NAME
     manifest = read_json(folder / "manifest.json")

@@ -16,6 +16,7 @@ from models.generators import Material, Shape
 from models.generators.ddpm import Config, Plugin
 from schema.conditions import Condition
 from schema.digest import read_json, write_json
+from schema.errors import UsageError
 from schema.params import Sample
 from tasks import sample, weights
 from tasks.shards import write_table
@@ -46,6 +47,15 @@ def workspace(tmp_path, monkeypatch):
     weights.save(generator, tmp_path / "data/models/tiny", "digest", 0.1)
     monkeypatch.setenv("SYNTHMILL_ROOT", str(tmp_path))
     return tmp_path
+
+
+def test_a_watermark_on_images_too_small_for_it_is_refused_before_drawing(workspace):
+    written = yaml.safe_load((workspace / "params.yaml").read_text())
+    written["datasets"]["tiny"]["sample"] = {**PLAN, "watermark": {"detected": 0.9}}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(written))
+    with pytest.raises(UsageError, match=r"datasets\.tiny\.sample\.watermark: images of 16 x 16 are too small"):
+        sample.run("tiny")
+    assert not (workspace / "data/samples").exists()
 
 
 def outputs(workspace) -> dict[str, bytes]:

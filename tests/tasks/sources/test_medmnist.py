@@ -78,7 +78,10 @@ BAD_ARRAYS = {
     "NaN pixels": ({"val_images": np.full((3, 28, 28), np.nan, np.float32)}, "val_images is float32, not uint8"),
     "16-bit pixels": ({"val_images": np.zeros((3, 28, 28), np.uint16)}, "val_images is uint16, not uint8"),
     "a volume": ({"train_images": np.zeros((5, 28, 28, 28), np.uint8)}, r"\(5, 28, 28, 28\), not N x H x W or N x H x W x 3"),
-    "an empty split": ({"val_images": np.zeros((0, 28, 28), np.uint8), "val_labels": np.zeros((0, 1), np.uint8)}, "val_images is empty"),
+    "no training images": (
+        {"train_images": np.zeros((0, 28, 28), np.uint8), "train_labels": np.zeros((0, 1), np.uint8)},
+        "train_images is empty",
+    ),
     "splits of two shapes": ({"test_images": np.zeros((2, 28, 28, 3), np.uint8)}, r"differ in shape \(\(28, 28\) and \(28, 28, 3\)\)"),
     "Fortran order": ({"train_images": np.asfortranarray(np.zeros((5, 28, 28), np.uint8))}, "train_images is in Fortran order"),
 }
