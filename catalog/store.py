@@ -40,8 +40,8 @@ def dvc(root: Path, *arguments: str) -> str:
 
 
 def tool(root: Path, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Runs a program of this environment that is a Python module too, such as gto. Raises SynthmillError with its own words."""
-    return _run([sys.executable, "-P", "-m", name, *arguments], root, f"{name} {arguments[0]}", env)
+    """Runs a program that was installed beside Python, such as gto; what it printed. Raises SynthmillError with its own words."""
+    return _run([name, *arguments], root, f"{name} {arguments[0]}", env)
 
 
 def is_address(remote: str) -> bool:
