@@ -67,7 +67,8 @@ class Rows:
 
         at = 0
         for path in self.files:
-            file = pq.ParquetFile(path, memory_map=True)
+            # Read ahead, pyarrow would hold a whole file.
+            file = pq.ParquetFile(path, pre_buffer=False)
             counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
             *starts, end = accumulate(counts, initial=at)
             first, last = max(self.start, at), min(self.stop, end)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -38,11 +39,11 @@ class Images(torch.utils.data.Dataset):
         self._open()
 
     def _open(self) -> None:
-        self.table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
+        self.pngs, self.labels = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all().columns
 
     def __getstate__(self) -> dict:
         """For the worker processes of a DataLoader: the place of the file, not what is in it."""
-        return {name: value for name, value in self.__dict__.items() if name != "table"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("pngs", "labels")}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -55,11 +56,14 @@ class Images(torch.utils.data.Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         row = self.start + index % len(self)
-        return to_tensor(self.table["png"][row].as_buffer()), self.table["label"][row].as_py()
+        return to_tensor(self.pngs[row].as_buffer()), self.labels[row].as_py()
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[torch.Tensor, int]]:
-        """A batch at once, as a DataLoader asks for it."""
-        return [self[index] for index in indices]
+        """A batch at once, as a DataLoader asks for it: decoded one by one, made floats together."""
+        rows = [self.start + index % len(self) for index in indices]
+        pixels = np.stack([decode_png(self.pngs[row].as_buffer()) for row in rows])
+        images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(torch.float32).div_(255)
+        return list(zip(images.unbind(), (self.labels[row].as_py() for row in rows), strict=True))
 
 
 class Stream(torch.utils.data.IterableDataset):

@@ -56,6 +56,20 @@ class TestRows:
         assert max(batch.num_rows for batch in Rows.of(files).batches(batch_size=10_000)) <= 1000 // 3 + 1
         assert {batch.num_rows for batch in Rows.of(files, "train[:20%]").batches(batch_size=64)} <= {64, 8}
 
+    def test_a_pass_over_all_rows_holds_a_few_of_them(self, tmp_path):
+        """10 MB of incompressible images, in 40 row groups: at no time is a fifth of them in memory."""
+        import pyarrow as pa
+
+        (tmp_path / "data").mkdir()
+        noise = np.random.default_rng(0).bytes(10_240_000)
+        table = pa.table({"image": [noise[4000 * k : 4000 * (k + 1)] for k in range(2560)]})
+        pq.write_table(table, tmp_path / "data/train-00000-of-00001.parquet", row_group_size=64)
+        del table
+        before = pa.total_allocated_bytes()
+        held = [pa.total_allocated_bytes() - before for _ in Rows.of(tmp_path).batches(batch_size=64)]
+        assert len(held) == 40
+        assert max(held) < 2_048_000
+
 
 def test_every_form_has_the_same_images(reader):
     torch = pytest.importorskip("torch")
