@@ -72,6 +72,8 @@ stages:
         - reports/${key}/report
       outs:
         - data/releases/${key}: {persist: true}
+artifacts:
+  pneumonia: {path: data/releases/pneumonia, type: dataset}
 """
 
 

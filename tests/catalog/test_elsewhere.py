@@ -1,7 +1,6 @@
 """From another machine: only the git address and the DVC remote; and the tools that others have, run on what was released."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -153,4 +152,29 @@ def test_the_tools_of_others_find_get_import_and_update(served, published, elsew
     shutil.rmtree(elsewhere.root / "imported")
     elsewhere.dvc("update", "imported.dvc", "--rev", TAG)
     assert same("imported")
-    assert os.path.exists(elsewhere.root / "imported.dvc")
+    elsewhere.dvc("artifacts", "get", address, rw.NAME, "--rev", "v1.0.0", "--out", "artifact", *where)
+    assert same("artifact")
+    tool(elsewhere, "mlcroissant", "validate", "--jsonld", "got/croissant.json")
+    shown = tool(elsewhere, "mlcroissant", "load", "--jsonld", "got/croissant.json", "--record_set", "records", "--num_records", "12")
+    assert shown.count("'records/seed': ") == 12
+
+
+def test_the_command_line_gets_it_from_the_address_too(served, elsewhere):
+    address, remote = served
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app.cli",
+        "get",
+        f"{rw.NAME}@~1.0",
+        "--to",
+        "got",
+        "--repo",
+        address,
+        "--remote",
+        remote,
+        "--json",
+    ]
+    assert json.loads(tool(elsewhere, *words))["release"] == TAG
+    sums.check(elsewhere.root / "got")
