@@ -117,7 +117,7 @@ def find(spec: str, repo: Path | str | None = None) -> Release:
     name, selector = parse(spec)
     known = _known(name, repo)
     if not known:
-        others = sorted({release.dataset for release in releases(repo=repo)})
+        others = sorted({tag.partition("@")[0] for tag in _read_all(None, repo)})
         there = f"there are: {', '.join(others)}" if others else f"nothing has been released here yet: `./mill run {name}` would"
         raise UsageError(f"no release of {name!r} is known in {repo or root()} ({there}); `git fetch --tags` brings those of others")
     if selector == "latest":
