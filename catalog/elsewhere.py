@@ -1,6 +1,7 @@
 """Releases of another machine's repository, given by its git address: the tags come into a bare repository in the cache, nothing else."""
 
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -38,11 +39,17 @@ def _tags_of(address: str) -> Path:
         git(bare, "init", "--quiet", "--bare")
     try:
         # A release is never moved, so no `--force`: a tag that differs from the one that was had is an error, in git's words.
-        git(bare, "fetch", "--quiet", "--no-tags", "--depth=1", address, "refs/tags/*:refs/tags/*", env={"GIT_TERMINAL_PROMPT": "0"})
+        git(bare, "fetch", "--no-tags", "--depth=1", "--", address, "refs/tags/*:refs/tags/*", env={"GIT_TERMINAL_PROMPT": "0"})
     except GitError as error:
+        shown, why = without_password(address), without_password(str(error))
         if not git(bare, "for-each-ref", "--count=1", "refs/tags").strip():
-            raise SynthmillError(f"the releases of {address} cannot be had: {error}") from error
-        if "rejected" in str(error):
-            raise
-        warnings.warn(f"{address} does not answer, so these are the releases that were known before: {error}", stacklevel=2)
+            raise SynthmillError(f"the releases of {shown} cannot be had: {why}") from None
+        if "[rejected]" in why:
+            raise SynthmillError(f"{shown} has moved a tag since it was fetched, and no release is ever moved: {why}") from None
+        warnings.warn(f"{shown} does not answer, so these are the releases that were known before: {why}", stacklevel=2)
     return bare
+
+
+def without_password(text: str) -> str:
+    """An address, or words that have one in them, without the user and password that it may carry."""
+    return re.sub(r"://[^/@\s]+@", "://", text)

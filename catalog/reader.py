@@ -118,6 +118,8 @@ def load(
 
     Raises UsageError for what is not there, IntegrityError for bytes that are not the released ones.
     """
+    if "@" in str(name) and version != "latest":
+        raise UsageError(f"{name} and version={version!r} both name a version: give one of them")
     forms = ("arrow", "pandas", "torch", "datasets", "batches")
     if as_ not in forms:
         raise UsageError(f"as_={as_!r}: it is one of {', '.join(forms)}")
@@ -166,4 +168,5 @@ def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
     release_folder.check_sums(folder, release)
     if sums.read(folder).get(path.name) != sha256_file(path):
         raise IntegrityError(f"{path} is not what {release.tag} was released with: delete {folder} and run again")
+    release_folder.provenance(folder)
     return read_json(path)

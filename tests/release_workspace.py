@@ -58,6 +58,8 @@ PARAMS = {
 }
 
 GRAPH = """\
+artifacts:
+  pneumonia: {path: data/releases/pneumonia, type: dataset}
 stages:
   release:
     foreach: ${datasets}
@@ -72,8 +74,6 @@ stages:
         - reports/${key}/report
       outs:
         - data/releases/${key}: {persist: true}
-artifacts:
-  pneumonia: {path: data/releases/pneumonia, type: dataset}
 """
 
 

@@ -12,6 +12,7 @@ import release_workspace as rw
 
 import catalog
 from catalog import git, publish, stages, store, sums, versions
+from catalog.elsewhere import where
 from schema.errors import SynthmillError, UsageError
 
 TAG = f"{rw.NAME}@v1.0.0"
@@ -58,8 +59,21 @@ def test_get_from_an_address_with_the_remote_given_then_from_what_is_known(serve
             assert catalog.load(TAG, repo=address).num_rows == 12
     finally:
         moved.with_suffix(".away").rename(moved)
-    with pytest.raises(SynthmillError, match=r"the releases of file:///nowhere/x\.git cannot be had"):
-        catalog.get(TAG, elsewhere.home / "none", "file:///nowhere/x.git")
+    with pytest.raises(SynthmillError, match=r"the releases of file:///nowhere/x\.git cannot be had") as refusal:
+        catalog.get(TAG, elsewhere.home / "none", "file://somebody:secret@/nowhere/x.git")
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_release_whose_tag_was_moved_there_is_not_taken(published, elsewhere, tmp_path):
+    bare = tmp_path / "server.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(published.root), str(bare)], check=True)
+    assert catalog.releases(repo=where(f"file://{bare}"))[0].tag == TAG
+    message = versions.write_tag(versions.find(TAG, bare).model_copy(update={"images": 13}))
+    who = {**elsewhere.env, "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b"}
+    moved = ["tag", "--annotate", "--force", "--cleanup=verbatim", "--message", message, TAG, "main"]
+    subprocess.run(["git", "-C", str(bare), *moved], env=who, check=True, capture_output=True)
+    with pytest.raises(SynthmillError, match="has moved a tag since it was fetched, and no release is ever moved"):
+        catalog.load(TAG, repo=f"file://{bare}")
 
 
 def test_an_interrupted_get_goes_on_with_what_is_whole(served, elsewhere, monkeypatch):
@@ -138,21 +152,21 @@ def test_the_tools_of_others_find_get_import_and_update(served, published, elsew
     assert json.loads(tool(elsewhere, "gto", "show", "--repo", address, "--json"))[rw.NAME]["version"] == "v1.0.0"
     elsewhere.git("init", "--quiet", "--initial-branch", "main")
     elsewhere.dvc("init", "--quiet")
-    where = ("--remote-config", f"url={remote}")
+    stored = ("--remote-config", f"url={remote}")
     path = f"data/releases/{rw.NAME}"
     expected = {name: (published.release / name).read_bytes() for name in sums.files(published.release)}
 
     def same(folder: str) -> bool:
         return {name: (elsewhere.root / folder / name).read_bytes() for name in sums.files(elsewhere.root / folder)} == expected
 
-    elsewhere.dvc("get", address, path, "--rev", TAG, "--out", "got", *where)
-    elsewhere.dvc("import", address, path, "--rev", TAG, "--out", "imported", *where)
+    elsewhere.dvc("get", address, path, "--rev", TAG, "--out", "got", *stored)
+    elsewhere.dvc("import", address, path, "--rev", TAG, "--out", "imported", *stored)
     assert same("got")
     assert same("imported")
     shutil.rmtree(elsewhere.root / "imported")
     elsewhere.dvc("update", "imported.dvc", "--rev", TAG)
     assert same("imported")
-    elsewhere.dvc("artifacts", "get", address, rw.NAME, "--rev", "v1.0.0", "--out", "artifact", *where)
+    elsewhere.dvc("artifacts", "get", address, rw.NAME, "--rev", "v1.0.0", "--out", "artifact", *stored)
     assert same("artifact")
     tool(elsewhere, "mlcroissant", "validate", "--jsonld", "got/croissant.json")
     shown = tool(elsewhere, "mlcroissant", "load", "--jsonld", "got/croissant.json", "--record_set", "records", "--num_records", "12")

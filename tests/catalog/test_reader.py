@@ -264,13 +264,14 @@ class TestLoad:
         [
             ({"as_": "numpy"}, "one of arrow, pandas, torch, datasets, batches"),
             ({"as_": "torch", "columns": ["id"]}, "columns goes"),
+            ({"name": TAG, "version": "^1"}, r"both name a version: give one of them"),
             ({"split": "test"}, r"no split 'test'; there are: train, each whole or in percent, as in 'train\[:80%\]'"),
             ({"split": "train[80%:20%]"}, r"'train\[80%:20%\]' is not a part of train"),
         ],
     )
     def test_impossible_options(self, reader, options, words):
         with pytest.raises(UsageError, match=words):
-            catalog.load(rw.NAME, **options)
+            catalog.load(**{"name": rw.NAME} | options)
 
 
 def test_importing_the_catalog_is_light():
