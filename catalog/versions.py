@@ -13,6 +13,8 @@ from schema.release import TAG_FORMAT, Release, Version, check_format, check_nam
 from schema.settings import root
 
 VERSION_TAG = re.compile(r"[^@]+@v\d+\.\d+\.\d+")
+FEW = 3
+"""So many versions are all named where another was asked for."""
 FIELDS = "%00%(refname:strip=2)%00%(contents:body)"
 
 
@@ -127,8 +129,9 @@ def find(spec: str, repo: Path | str | None = None) -> Release:
     else:
         named = ranges.matching(selector, list(known))
     if not named:
-        near = ", ".join(map(str, ranges.nearest(selector, list(known))))
-        raise UsageError(f"{name} has no {_shown(selector)}; the nearest of its {len(known)} versions: {near}")
+        near = list(known) if len(known) <= FEW else ranges.nearest(selector, list(known))
+        some = "there are" if len(known) <= FEW else f"the nearest of its {len(known)} versions"
+        raise UsageError(f"{name} has no {_shown(selector)}; {some}: {', '.join(map(str, near))}")
     chosen = known[named[-1]]
     if isinstance(chosen, NewerFormat):
         raise chosen

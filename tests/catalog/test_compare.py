@@ -101,7 +101,7 @@ def test_diff_and_report_compare_print_the_same_and_json(said):
     assert said("report", "--compare", BEFORE, AFTER)[1] == shown
     assert json.loads(said("diff", BEFORE, AFTER, "--json")[1]) == catalog.compare(BEFORE, AFTER)
     code, _, words = said("diff", BEFORE, "v7.0.0")
-    assert (code, "has no v7.0.0; the nearest of its 2 versions: v1.1.0" in words) == (2, True)
+    assert (code, "has no v7.0.0; there are: v1.0.0, v1.1.0" in words) == (2, True)
 
 
 def test_list_all_and_promote_on_the_command_line(said, two):

@@ -137,7 +137,7 @@ def test_promote_is_a_tag_of_gto_s_and_both_say_the_same(released, monkeypatch, 
     assert catalog.find(f"{rw.NAME}@prod") == first
     assert catalog.find(f"{rw.NAME}@staging") == second
     assert len(git.git(bare, "for-each-ref", "refs/tags").splitlines()) == 4
-    with pytest.raises(UsageError, match=r"has no v9\.9\.9; the nearest of its 2 versions: v1\.1\.0"):
+    with pytest.raises(UsageError, match=r"has no v9\.9\.9; there are: v1\.0\.0, v1\.1\.0"):
         catalog.promote(f"{rw.NAME}@v9.9.9", "prod")
     with pytest.raises(UsageError, match=r"no stage 'canary'; its stages: prod \(v1\.0\.0\), staging \(v1\.1\.0\)"):
         catalog.find(f"{rw.NAME}@canary")

@@ -39,3 +39,16 @@ def test_nine_is_below_ten():
 def test_what_is_no_range_is_refused_with_examples(text):
     with pytest.raises(UsageError, match=r"write v1\.2\.3, \^1, ~1\.2"):
         ranges.matching(text, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("v1.5.0", ["v1.3.0", "v1.10.0", "v3.0.0"]),
+        ("^4", ["v3.0.0"]),
+        ("0.0.1", ["v0.0.3", "v3.0.0"]),
+        (">=2.2,<3", ["v2.1.0", "v3.0.0"]),
+    ],
+)
+def test_the_nearest_are_the_last_before_the_first_after_and_the_highest(text, near):
+    assert list(map(str, ranges.nearest(text, KNOWN))) == near
