@@ -55,7 +55,9 @@ def dataset_names(incomplete: str) -> list[str]:
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="its name in params.yaml", autocompletion=dataset_names)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout and nothing else there")]
 ForceStage = Annotated[str | None, typer.Option(metavar="STAGE", help="run this stage even if nothing changed, such as 'gate replica'")]
-ReleaseSpec = Annotated[str, typer.Argument(metavar="RELEASE", help="name@v1.0.0, or the name alone for the latest")]
+ReleaseSpec = Annotated[
+    str, typer.Argument(metavar="RELEASE", help="name@v1.0.0, a range (name@^1) or a stage (name@prod); the name alone for the latest")
+]
 BUILT_IN = "phantom-cxr"
 
 
@@ -150,9 +152,10 @@ def locate(
     next_step(f"check {dataset}")
 
 
-@verb("list", "list pneumonia --json", name="list")
+@verb("list", "list pneumonia --all --json", name="list")
 def list_(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="only its releases", autocompletion=dataset_names)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="with the stages that each stands in, such as prod")] = False,
     as_json: Json = False,
 ) -> None:
     """List the releases, oldest first."""
@@ -160,6 +163,10 @@ def list_(
     from app.reading import release_rows
 
     found = catalog.releases(dataset)
+    if everything and found:
+        from app.comparing import list_all
+
+        return list_all(found, as_json)
     if as_json:
         gone = {tag: stone.model_dump(mode="json") for tag, stone in catalog.tombstones(dataset).items()}
         return print_json([release.model_dump(mode="json") | {"recalled": gone.get(release.tag)} for release in found])
@@ -183,17 +190,22 @@ def show(spec: ReleaseSpec, as_json: Json = False) -> None:
     next_step(f"get {release.tag} --to FOLDER")
 
 
-@verb("get pneumonia@v1.0.0 --to ~/data/pneumonia")
+@verb("get pneumonia@v1.0.0 --to ~/data/pneumonia", "get pneumonia@^1 --to FOLDER --repo GIT_ADDRESS --remote URL")
 def get(
     spec: ReleaseSpec,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="a folder that is not there yet")],
+    repo: Annotated[str | None, typer.Option(metavar="GIT_ADDRESS", help="the releases of that repository, not of this checkout")] = None,
+    remote: Annotated[str | None, typer.Option(metavar="URL", help="where its DVC remote is from here; else SYNTHMILL_REMOTE")] = None,
     force: Annotated[bool, typer.Option("--force", help="a recalled release all the same: to look into it, not to work with it")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put the files of a release into a new folder, each checked against its digest. A recalled one is refused."""
+    """Put the files of a release into a new folder, each checked against its digest. Interrupted, the same command goes on. A recalled
+    release is refused."""
     import catalog
 
-    release = catalog.get(spec, to, force=force)
+    if remote:
+        os.environ["SYNTHMILL_REMOTE"] = remote
+    release = catalog.get(spec, to, repo, force=force)
     folder = to.absolute()
     if as_json:
         return print_json({"release": release.tag, "folder": str(folder)})
@@ -234,14 +246,45 @@ def verify(
     next_step(f"show {found.release}")
 
 
-@verb("report pneumonia --open", "report pneumonia --public")
+@verb("diff pneumonia@v1.0.0 pneumonia@v2.0.0", "diff pneumonia@prod latest --json")
+def diff(
+    a: ReleaseSpec,
+    b: Annotated[str, typer.Argument(metavar="RELEASE", help="the later one; a version alone is one of the same dataset")],
+    as_json: Json = False,
+) -> None:
+    """Say what changed from one release to another: images, gates, params, and what they were made from."""
+    from app.comparing import show_diff
+
+    show_diff(a, b, as_json)
+
+
+@verb("promote pneumonia@v2.1.0 prod")
+def promote(
+    spec: ReleaseSpec,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="such as prod; `name@prod` then names this release")],
+    as_json: Json = False,
+) -> None:
+    """Put a release into a stage, as a git tag of GTO's, and push it to SYNTHMILL_GIT_REMOTE if that is set."""
+    from app.comparing import promoted
+
+    promoted(spec, stage, as_json)
+
+
+@verb("report pneumonia --open", "report pneumonia --public", "report --compare pneumonia@v1.0.0 pneumonia@v2.0.0")
 def report(
     dataset: DatasetName = BUILT_IN,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="RELEASE RELEASE", help="two releases, gate by gate, in its place")
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="the edition that goes into the release")] = False,
     open_it: Annotated[bool, typer.Option("--open", help="open it in the web browser")] = False,
     as_json: Json = False,
 ) -> None:
     """Print where the report is. The internal one shows real images: keep it inside."""
+    if compare:
+        from app.comparing import show_diff
+
+        return show_diff(*compare, as_json)
     from app.reading import report_file
 
     path = report_file(dataset, public)

@@ -3,12 +3,30 @@
     import catalog
     catalog.releases()                                          # every version, from git tags alone
     catalog.load("pneumonia", version="v1.0.0", as_="torch")    # fetched once, verified, then read from a cache
+    catalog.stream("pneumonia", version="^1")                   # record batches: memory for a batch, not for the dataset
+    catalog.compare("pneumonia@v1.0.0", "pneumonia@prod")       # what changed, gate by gate
 
 Light to import: pyarrow, pandas, torch and DVC come in only where they are used.
 """
 
-from catalog.reader import Report, get, load, verify
+from catalog.compare import compare
+from catalog.reader import Report, get, load, stream, verify
+from catalog.stages import promote
 from catalog.versions import find, recalled, releases, tombstones
 from schema.release import Release, Tombstone
 
-__all__ = ["Release", "Report", "Tombstone", "find", "get", "load", "recalled", "releases", "tombstones", "verify"]
+__all__ = [
+    "Release",
+    "Report",
+    "Tombstone",
+    "compare",
+    "find",
+    "get",
+    "load",
+    "promote",
+    "recalled",
+    "releases",
+    "stream",
+    "tombstones",
+    "verify",
+]

@@ -1,5 +1,6 @@
 """What a release folder says of itself, and what its bytes say."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from catalog import sums
 from schema.digest import sha256_pixels, sha256_set
 from schema.errors import IntegrityError, SynthmillError
-from schema.release import Release, ReleaseDigests, files_digest, record_digest
+from schema.release import PROVENANCE_FORMAT, Release, ReleaseDigests, check_format, files_digest, record_digest
 
 PROVENANCE = "provenance.json"
 
@@ -41,14 +42,19 @@ def provenance_file(folder: Path) -> Path:
 
 
 def provenance(folder: Path) -> Provenance:
-    """Raises SynthmillError where there is no release in the folder, IntegrityError where provenance.json is not what a release has."""
+    """Raises SynthmillError where there is no release in the folder, IntegrityError where provenance.json is not what a release has,
+    NewerFormat where a later synthmill wrote it."""
     path = provenance_file(folder)
     try:
+        said = json.loads(path.read_bytes())
+        check_format(said.get("format", PROVENANCE_FORMAT), PROVENANCE_FORMAT, str(path))
         return Provenance.model_validate_json(path.read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"])) or "the file"
         raise IntegrityError(f"{path} does not say where a release comes from ({where}: {fault['msg']}): {sums.GET_AGAIN}") from None
+    except (ValueError, AttributeError) as error:
+        raise IntegrityError(f"{path} does not say where a release comes from ({error}): {sums.GET_AGAIN}") from None
 
 
 def described(folder: Path) -> Release:

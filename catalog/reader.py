@@ -1,19 +1,23 @@
 """How researchers get a release: fetched, verified, and opened as a table or a torch dataset."""
 
-import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import folder as release_folder
 from catalog import store, sums
+from catalog.cache import cached, check_once, derived
+from catalog.elsewhere import where
+from catalog.rows import Rows
 from catalog.versions import find, recalled, releases, usable
 from schema.digest import read_json, sha256_file
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
-from schema.settings import root
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,17 @@ class Report:
 
 
 def get(spec: str, to: Path | str, repo: Path | str | None = None, force: bool = False) -> Release:
-    """Puts the files of `pneumonia@v1.0.0` (or `pneumonia`, the latest) into the folder `to`, which must be empty or not there.
+    """Puts the files of `pneumonia@v1.0.0` (or another selector: catalog.ranges) into the folder `to`, which must be empty or not
+    there. `repo`: a checkout, or the git address of one elsewhere. A call that was interrupted is finished by the same call.
 
     Raises UsageError for an unknown release or a folder in use, SynthmillError for one that was recalled, unless `force`, IntegrityError
     for bytes that are not the released ones.
     """
-    release, folder = usable(spec, repo, force), Path(to)
+    place, folder = where(repo), Path(to)
+    release = usable(spec, place, force)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty: name a folder that is empty or not there yet")
-    store.fetch(where(repo), release, folder.absolute())
+    store.fetch(place, release, folder.absolute())
     return release
 
 
@@ -55,9 +61,10 @@ def verify(what: Path | str, repo: Path | str | None = None) -> Report:
         release_folder.provenance_file(Path(what))
         said = sums.check(Path(what))
         return check(Path(what), said, tagged(Path(what), repo), repo)
-    release = find(what, repo)
+    place = where(repo)
+    release = find(what, place)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
-        folder = store.fetch(where(repo), release, Path(scratch) / release.dataset, only_remote=True)
+        folder = store.fetch(place, release, Path(scratch) / release.dataset, only_remote=True)
         return check(folder, sums.check(folder), release, repo)
 
 
@@ -72,7 +79,7 @@ def check(folder: Path, said: dict[str, str], release: Release | None, repo: Pat
             raise IntegrityError(f"{folder / path} has other {kind} than {against} names: {sums.GET_AGAIN}")
     release_folder.check_sums(folder, expected)
     size = sum((folder / path).stat().st_size for path in said)
-    gone = recalled(release, repo) if release else None
+    gone = recalled(release, where(repo)) if release else None
     return Report(own.tag, len(said), size, own.images, against, gone.reason if gone else None)
 
 
@@ -80,7 +87,7 @@ def tagged(folder: Path, repo: Path | str | None) -> Release | None:
     """The release whose version the folder bears, by its tag; None where there is no such tag or no repository."""
     own = release_folder.described(folder)
     try:
-        known = releases(own.dataset, repo)
+        known = releases(own.dataset, where(repo))
     except IntegrityError:
         raise
     except SynthmillError:
@@ -92,34 +99,68 @@ def load(
     name: str,
     version: str = "latest",
     columns: Sequence[str] | None = None,
-    as_: Literal["arrow", "pandas", "torch"] = "arrow",
+    as_: Literal["arrow", "pandas", "torch", "datasets", "batches"] = "arrow",
     repo: Path | str | None = None,
+    *,
+    split: str | None = None,
+    streaming: bool = False,
+    batch_size: int = 256,
     force: bool = False,
 ) -> Any:
-    """The images of a release: a `pyarrow.Table`, a `pandas.DataFrame`, or a `torch.utils.data.Dataset` of
-    (float32 tensor C x H x W in 0..1, label index). Fetched and verified once, then read from `SYNTHMILL_CACHE`.
+    """The images of a release, fetched and verified once, then read from `SYNTHMILL_CACHE`.
 
-    `repo`: the checkout whose releases are meant, else `SYNTHMILL_ROOT`. Raises UsageError for what is not there, SynthmillError for a
-    release that was recalled, unless `force`.
+    `name`: a dataset, with or without `@` and its version, or a folder that `get` made, written with a `/`. `version`: exact, a range
+    (`^2`), `latest` or a stage (`prod`); see catalog.ranges. `split`: `train`, or a part of it such as `train[:80%]`. `repo`: the checkout
+    or the git address whose releases are meant, else `SYNTHMILL_ROOT`.
+
+    | as_ | gives | with streaming |
+    |---|---|---|
+    | arrow | `pyarrow.Table`, all in memory | `pyarrow.RecordBatch` after batch |
+    | batches | the same as arrow with streaming | |
+    | pandas | `pandas.DataFrame`, all in memory | frame after frame |
+    | torch | map-style dataset of (float32 C x H x W in 0..1, class index), memory-mapped | iterable dataset of the same |
+    | datasets | `datasets.Dataset`, its `image` decoded | `datasets.IterableDataset` |
+
+    Raises UsageError for what is not there, SynthmillError for a release that was recalled, unless `force`, IntegrityError for bytes
+    that are not the released ones.
     """
-    if as_ not in ("arrow", "pandas", "torch"):
-        raise UsageError(f"as_={as_!r}: it is one of arrow, pandas, torch")
+    if "@" in str(name) and version != "latest":
+        raise UsageError(f"{name} and version={version!r} both name a version: give one of them")
+    forms = ("arrow", "pandas", "torch", "datasets", "batches")
+    if as_ not in forms:
+        raise UsageError(f"as_={as_!r}: it is one of {', '.join(forms)}")
     if as_ == "torch" and columns is not None:
-        raise UsageError("columns goes with arrow and pandas: a torch dataset gives image and label")
-    import pyarrow.dataset
-
-    folder = cached(usable(name if "@" in name else f"{name}@{version}", repo, force), where(repo))
-    files = pyarrow.dataset.dataset(sorted(map(str, (folder / "data").glob("*.parquet"))), format="parquet")
-    wanted = ["image", "label"] if as_ == "torch" else list(columns) if columns is not None else None
-    unknown = sorted(set(wanted or ()) - set(files.schema.names))
-    if unknown:
-        raise UsageError(f"no column {', '.join(map(repr, unknown))}; there are: {', '.join(files.schema.names)}")
-    table = files.to_table(columns=wanted)
+        raise UsageError("columns goes with all forms but torch: a torch dataset gives image and label")
+    folder, home = _place(name, version, repo, force)
+    rows = Rows.of(folder, split, columns)
     if as_ == "torch":
-        from catalog.tensors import Images
+        from catalog.tensors import Images, Stream
 
-        return Images(table)
-    return table.to_pandas() if as_ == "pandas" else table
+        return Stream(rows, batch_size) if streaming else Images(rows, home)
+    if as_ == "datasets":
+        from catalog.hub import open_rows
+
+        return open_rows(rows, columns, streaming, home)
+    if streaming or as_ == "batches":
+        batches = rows.batches(columns, batch_size)
+        return (batch.to_pandas() for batch in batches) if as_ == "pandas" else batches
+    return rows.table(columns).to_pandas() if as_ == "pandas" else rows.table(columns)
+
+
+def stream(name: str, version: str = "latest", columns: Sequence[str] | None = None, **options: Any) -> Iterator["RecordBatch"]:
+    """`load` as record batches, one after another: memory for a row group, not for the dataset."""
+    return load(name, version, columns, as_="batches", **options)
+
+
+def _place(name: str, version: str, repo: Path | str | None, force: bool) -> tuple[Path, Path]:
+    """The folder of a release, checked, and the folder for what is derived from it. Raises as `load` does."""
+    if isinstance(name, Path) or "/" in name:
+        folder = Path(name).expanduser().resolve()
+        check_once(folder)
+        return folder, derived(release_folder.described(folder))
+    place = where(repo)
+    release = usable(name if "@" in name else f"{name}@{version}", place, force)
+    return cached(release, place), derived(release)
 
 
 def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
@@ -133,22 +174,5 @@ def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
     release_folder.check_sums(folder, release)
     if sums.read(folder).get(path.name) != sha256_file(path):
         raise IntegrityError(f"{path} is not what {release.tag} was released with: delete {folder} and run again")
+    release_folder.provenance(folder)
     return read_json(path)
-
-
-def cached(release: Release, repo: Path) -> Path:
-    """The release's folder in the cache, fetched and verified if it is not there. Named by digest: two checkouts may both have a v1.0.0."""
-    home = Path(os.environ.get("SYNTHMILL_CACHE") or "~/.cache/synthmill").expanduser()
-    folder = home / f"{release.tag}-{release.sums[:16]}"
-    if not folder.is_dir():
-        try:
-            store.fetch(repo, release, folder)
-        except OSError:
-            # Another process may have put the same bytes there first; a folder is only ever renamed into place whole.
-            if not folder.is_dir():
-                raise
-    return folder
-
-
-def where(repo: Path | str | None) -> Path:
-    return Path(repo).resolve() if repo else root()

@@ -1,25 +1,32 @@
 """Where the bytes of releases are: DVC's cache and remote, spoken to by DVC's command line and its public API."""
 
 import configparser
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
 from catalog import sums
 from catalog.folder import check_sums
-from catalog.git import REDIRECTS
+from catalog.git import REDIRECTS, git
+from schema.digest import sha256_file
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release
 from schema.settings import QUIET
 
 STREAM = Path(__file__).with_name("stream.py")
+
+PARTIAL = ".partial"
+"""How stream.py ends the name of a file that it has not read to the end."""
 
 
 def released_path(dataset: str) -> str:
@@ -30,6 +37,40 @@ def dvc(root: Path, *arguments: str) -> str:
     """Runs DVC in the workspace; what it printed. Raises SynthmillError with DVC's own words when it fails."""
     command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
     return _run(command, root, f"dvc {' '.join(arguments)}")
+
+
+def tool(root: Path, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """Runs a program that was installed beside Python, such as gto; what it printed. Raises SynthmillError with its own words."""
+    return _run([name, *arguments], root, f"{name} {arguments[0]}", env)
+
+
+def is_address(remote: str) -> bool:
+    """Whether a DVC remote is given by its address (a URL, or a folder written with a /) and not by its name."""
+    return "/" in remote
+
+
+def remote_for_reading(root: Path, rev: str) -> tuple[str, dict[str, dict]]:
+    """The DVC remote to read from and its settings by name: the address in `SYNTHMILL_REMOTE`, else the one of that name or the default
+    one, as the checkout has it, or where there is no checkout, as the revision has it.
+
+    Raises SynthmillError where there is none, or it is a folder of the machine that released.
+    """
+    wanted = os.environ.get("SYNTHMILL_REMOTE") or ""
+    if is_address(wanted):
+        url = wanted if "://" in wanted else str(Path(wanted).expanduser().absolute())
+        return "given", {"given": {"url": url}}
+    if (root / ".dvc").is_dir():
+        return remote_name(root), remotes(root)["remote"]
+    config: dict[str, dict] = {"core": {}, "remote": {}}
+    _add_settings(config, git(root, "show", f"{rev}:.dvc/config"))
+    name = wanted or config["core"].get("remote", "")
+    url = config["remote"].get(name, {}).get("url", "")
+    if "://" not in url and not Path(url).is_absolute():
+        raise SynthmillError(
+            f"the bytes are in the DVC remote {name or '(none is named)'} ({url or 'no address'}), which is a place on the machine that "
+            "released them: say where it is from here with `--remote URL` or SYNTHMILL_REMOTE (a URL, or a folder written with a /)"
+        )
+    return name, config["remote"]
 
 
 def remote_name(root: Path) -> str:
@@ -55,14 +96,9 @@ def remotes(root: Path) -> dict[str, dict]:
     """`core` and `remote` of the workspace's DVC settings, the local file over the committed one, relative paths made absolute."""
     found: dict[str, dict] = {"core": {}, "remote": {}}
     for name in ("config", "config.local"):
-        parser = configparser.ConfigParser(interpolation=None)
-        parser.read(root / ".dvc" / name, encoding="utf-8")
-        for section in parser.sections():
-            words = section.strip("'").split('"')
-            if words[0] == "core":
-                found["core"].update(parser[section])
-            elif words[0].strip() == "remote" and len(words) == 3:
-                found["remote"].setdefault(words[1], {}).update(parser[section])
+        path = root / ".dvc" / name
+        if path.is_file():
+            _add_settings(found, path.read_text(encoding="utf-8"))
     for remote in found["remote"].values():
         url = remote.get("url", "")
         if url and "://" not in url:
@@ -70,18 +106,36 @@ def remotes(root: Path) -> dict[str, dict]:
     return found
 
 
+def _add_settings(found: dict[str, dict], text: str) -> None:
+    """Puts what a DVC settings file says into `found`, over what is there."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    for section in parser.sections():
+        words = section.strip("'").split('"')
+        if words[0] == "core":
+            found["core"].update(parser[section])
+        elif words[0].strip() == "remote" and len(words) == 3:
+            found["remote"].setdefault(words[1], {}).update(parser[section])
+
+
 def stream(
-    root: Path, rev: str, dataset: str, to: Path | None = None, only_remote: bool = False, only: Sequence[str] = ()
+    root: Path,
+    rev: str,
+    dataset: str,
+    to: Path | None = None,
+    only_remote: bool = False,
+    only: Sequence[str] = (),
+    have: Sequence[str] = (),
 ) -> dict[str, str]:
     """{path: sha256} of every file of a release at a git revision, hashed as it is read; with `to`, written there too.
 
-    `only_remote` leaves DVC's cache out: what comes is what anybody else would get. `only` names the files to read, all unless given.
-    Raises SynthmillError where the bytes cannot be had.
+    `only_remote` leaves DVC's cache out: what comes is what anybody else would get. `only` names the files to read, all unless given,
+    `have` those to leave out. Raises SynthmillError where the bytes cannot be had.
     """
-    name = remote_name(root)
-    place = remotes(root)["remote"].get(name, {}).get("url", name)
+    name, known = remote_for_reading(root, rev)
+    place = known.get(name, {}).get("url", name)
     what = f"reading {dataset} at {rev} from the remote {name} ({place}; is it the one that the release was pushed to?)"
-    return _read(root, rev, released_path(dataset), what, to, only_remote, only)
+    return _read(root, rev, released_path(dataset), what, to, only_remote, only, have)
 
 
 def trained(root: Path, rev: str, dataset: str, to: Path, only: Sequence[str] = ()) -> None:
@@ -91,10 +145,18 @@ def trained(root: Path, rev: str, dataset: str, to: Path, only: Sequence[str] = 
 
 
 def _read(
-    root: Path, rev: str, path: str, what: str, to: Path | None = None, only_remote: bool = False, only: Sequence[str] = ()
+    root: Path,
+    rev: str,
+    path: str,
+    what: str,
+    to: Path | None = None,
+    only_remote: bool = False,
+    only: Sequence[str] = (),
+    have: Sequence[str] = (),
 ) -> dict[str, str]:
+    name, known = remote_for_reading(root, rev)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
-        config: dict = {"remote": remotes(root)["remote"]}
+        config: dict = {"remote": known}
         if only_remote:
             config |= {"cache": {"dir": f"{scratch}/cache"}, "core": {"site_cache_dir": f"{scratch}/site"}}
         ask = {
@@ -103,7 +165,8 @@ def _read(
             "path": path,
             "to": str(to) if to else None,
             "only": list(only),
-            "remote": remote_name(root),
+            "have": list(have),
+            "remote": name,
             "config": config,
         }
         printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, what)
@@ -153,37 +216,76 @@ def _md5(path: Path) -> str:
 
 
 def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> Path:
-    """A release's bytes in the folder `to`, empty or not there: read, checked against SHA256SUMS and the tag, then renamed.
+    """A release's bytes in the folder `to`, empty or not there: read, checked against SHA256SUMS and the tag, then renamed. What an
+    interrupted call had read whole is kept beside `to`, in a folder named by the release's digest, and not read again.
 
     Raises IntegrityError when they are not the released ones, SynthmillError when they cannot be had; `to` is then not there.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _fetch(root, release, to, only_remote)
-    except IntegrityError:
-        if only_remote:
-            raise
-        # DVC's cache here is harmed: the remote may not be.
-        _fetch(root, release, to, only_remote=True)
+    scratch = to.parent / f".{to.name}.{release.sums[:16]}.part"
+    with _alone_in(scratch):
+        if _is_filled(to):
+            return to
+        try:
+            _fetch(root, release, to, scratch / "files", only_remote)
+        except IntegrityError:
+            if only_remote:
+                raise
+            # DVC's cache here is harmed: the remote may not be.
+            _fetch(root, release, to, scratch / "files", only_remote=True)
     return to
 
 
-def _fetch(root: Path, release: Release, to: Path, only_remote: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as scratch:
-        folder = Path(scratch) / to.name
-        folder.mkdir()
-        found = stream(root, f"refs/tags/{release.tag}", release.dataset, folder, only_remote)
-        found.pop(sums.NAME, None)
-        sums.compare(sums.read(folder), found, release.tag)
-        check_sums(folder, release)
-        os.replace(folder, to)
+def _fetch(root: Path, release: Release, to: Path, files: Path, only_remote: bool) -> None:
+    files.mkdir(exist_ok=True)
+    kept = {path: sha256_file(files / path) for path in sums.files(files) if not path.endswith(PARTIAL)}
+    if (files / sums.NAME).is_file() and sums.digest(files) == release.sums:
+        said = sums.read(files)
+        kept = {path: digest for path, digest in kept.items() if said.get(path) == digest} | {sums.NAME: release.sums}
+    elif (files / sums.NAME).is_file():
+        (files / sums.NAME).unlink()
+    found = kept | stream(root, f"refs/tags/{release.tag}", release.dataset, files, only_remote, have=list(kept))
+    found.pop(sums.NAME, None)
+    try:
+        sums.compare(sums.read(files), found, release.tag)
+        check_sums(files, release)
+    except IntegrityError:
+        shutil.rmtree(files)
+        raise
+    for path in files.rglob(f"*{PARTIAL}"):
+        path.unlink()
+    os.replace(files, to)
 
 
-def _run(command: list[str], root: Path, what: str) -> str:
+@contextmanager
+def _alone_in(scratch: Path) -> Iterator[None]:
+    """Holds a scratch folder against other processes; it goes when nothing is left in it."""
+    while True:
+        scratch.mkdir(exist_ok=True)
+        held = os.open(scratch, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        # Whoever held it before may have finished and taken it away.
+        if scratch.is_dir() and os.fstat(held).st_ino == scratch.stat().st_ino:
+            break
+        os.close(held)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            scratch.rmdir()
+        os.close(held)
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _run(command: list[str], root: Path, what: str, more: Mapping[str, str] | None = None) -> str:
     """Runs a program of this environment; what it printed. Raises SynthmillError with the last words of one that fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     clean = {name: value for name, value in os.environ.items() if name not in REDIRECTS}
-    result = subprocess.run(command, cwd=root, env={**QUIET, **clean, "PATH": path}, capture_output=True, text=True, check=False)
+    env = {**QUIET, **clean, "PATH": path, **(more or {})}
+    result = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if result.returncode:
         words = [line.removeprefix("ERROR: ") for line in (result.stderr or result.stdout).splitlines() if line.strip()]
         # Of a traceback only the last line is for people.

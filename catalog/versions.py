@@ -1,14 +1,20 @@
 """What has been released: read from git's annotated tags alone, each of which carries its Release as JSON."""
 
+import json
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from catalog import ranges
 from catalog.git import GitError, check_repository, git
-from schema.errors import IntegrityError, SynthmillError, UsageError
-from schema.release import Release, Tombstone, Version, check_name
+from schema.errors import IntegrityError, NewerFormat, SynthmillError, UsageError
+from schema.release import TAG_FORMAT, Release, Tombstone, Version, check_format, check_name
 from schema.settings import root
 
+VERSION_TAG = re.compile(r"[^@]+@v\d+\.\d+\.\d+")
+FEW = 3
+"""So many versions are all named where another was asked for."""
 FIELDS = "%00%(refname:strip=2)%00%(contents:body)"
 
 
@@ -16,10 +22,14 @@ def releases(dataset: str | None = None, repo: Path | str | None = None) -> list
     """Every release of the workspace, or of one dataset, by name and version, oldest first, recalled ones included. One git process,
     nothing else.
 
-    Raises SynthmillError where there is no git repository, IntegrityError for a tag of ours that cannot be read.
+    Raises SynthmillError where there is no git repository, NewerFormat where a tag is of a format that is not known yet, IntegrityError
+    for a tag of ours that cannot be read.
     """
-    found = [read_tag(tag, body) for tag, body in _tags(dataset, repo).items() if not tag.endswith("!")]
-    return sorted((release for release in found if release), key=lambda release: (release.dataset, Version.parse(release.version)))
+    found = _read_all(dataset, repo)
+    for release in found.values():
+        if isinstance(release, NewerFormat):
+            raise release
+    return sorted(found.values(), key=lambda release: (release.dataset, Version.parse(release.version)))
 
 
 def tombstones(dataset: str | None = None, repo: Path | str | None = None) -> dict[str, Tombstone]:
@@ -30,6 +40,26 @@ def tombstones(dataset: str | None = None, repo: Path | str | None = None) -> di
 def recalled(release: Release, repo: Path | str | None = None) -> Tombstone | None:
     """Why a release was recalled; None where it was not."""
     return tombstones(release.dataset, repo).get(release.tag)
+
+
+def _known(dataset: str, repo: Path | str | None) -> dict[Version, Release | NewerFormat]:
+    """The versions of a dataset, lowest first. One that only a newer synthmill can read stands in the way of nobody who pins another."""
+    found = {Version.parse(tag.partition("@")[2]): release for tag, release in _read_all(dataset, repo).items()}
+    return dict(sorted(found.items()))
+
+
+def _read_all(dataset: str | None, repo: Path | str | None) -> dict[str, Release | NewerFormat]:
+    found: dict[str, Release | NewerFormat] = {}
+    for tag, body in _tags(dataset, repo).items():
+        if not VERSION_TAG.fullmatch(tag):
+            continue
+        try:
+            release = read_tag(tag, body)
+        except NewerFormat as newer:
+            release = newer
+        if release is not None:
+            found[tag] = release
+    return found
 
 
 def _tags(dataset: str | None, repo: Path | str | None) -> dict[str, str]:
@@ -48,22 +78,34 @@ def _tags(dataset: str | None, repo: Path | str | None) -> dict[str, str]:
 
 def write_tag(release: Release) -> str:
     """The message of a release's tag: a line for people, then the Release as JSON."""
-    return f"{release.dataset} {release.version}: {release.images} synthetic images\n\n{release.model_dump_json(indent=2)}\n"
+    said = {"format": TAG_FORMAT, **release.model_dump(mode="json")}
+    return f"{release.dataset} {release.version}: {release.images} synthetic images\n\n{json.dumps(said, indent=2, ensure_ascii=False)}\n"
 
 
 def read_tag(tag: str, body: str) -> Release | None:
-    """The Release that a tag's message carries; None for a tag that somebody made for something else."""
+    """The Release that a tag's message carries; None for a tag that somebody made for something else.
+
+    Fields that are unknown here are passed over: within a format, fields are only ever added. Raises NewerFormat for a later format,
+    IntegrityError for a tag that cannot be read.
+    """
     if not body.lstrip().startswith("{"):
         return None
     try:
-        release = Release.model_validate_json(body)
-    except ValidationError as error:
+        said = json.loads(body)
+        check_format(said.pop("format", TAG_FORMAT), TAG_FORMAT, f"the tag {tag}")
+        release = Release.model_validate_json(json.dumps({name: said[name] for name in said.keys() & Release.model_fields.keys()}))
+    except ValueError as error:
         raise IntegrityError(
-            f"the tag {tag} does not say what it releases ({error.errors()[0]['msg']}): fetch it again from where it was made"
+            f"the tag {tag} does not say what it releases ({words_of(error)}): fetch it again from where it was made"
         ) from None
     if release.tag != tag:
         raise IntegrityError(f"the tag {tag} speaks of {release.tag}: it was made or moved by hand; fetch it again from where it was made")
     return release
+
+
+def words_of(error: ValueError) -> str:
+    """What pydantic or json found first, in a few words."""
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
 
 
 def write_tombstone(tombstone: Tombstone) -> str:
@@ -97,28 +139,45 @@ def before(version: Version, known: list[Release]) -> Release | None:
     return earlier[-1] if earlier else None
 
 
-def parse(spec: str) -> tuple[str, Version | None]:
-    """`pneumonia`, `pneumonia@latest` or `pneumonia@v1.0.0` as name and version, None for the latest. Raises UsageError otherwise."""
-    name, _, version = spec.partition("@")
-    return check_name(name), None if version in ("", "latest") else Version.parse(version)
+def parse(spec: str) -> tuple[str, str]:
+    """`pneumonia@^2` as name and selector, `latest` where there is none. Raises UsageError for what is no dataset's name."""
+    name, _, selector = spec.partition("@")
+    return check_name(name), selector.strip() or "latest"
 
 
 def find(spec: str, repo: Path | str | None = None) -> Release:
-    """The release that `pneumonia`, `pneumonia@latest` or `pneumonia@v1.0.0` names; the latest is the last that was not recalled, if
-    there is one. Raises UsageError with those that there are."""
-    name, version = parse(spec)
-    known = releases(name, repo)
+    """The release that a name and a selector name: `pneumonia`, `pneumonia@latest`, `pneumonia@v1.0.0`, a stage (`pneumonia@prod`), or the
+    highest version of a range (`pneumonia@^2`; the grammar is that of catalog.ranges). `latest` and a range pass over what was recalled,
+    unless nothing else is left.
+
+    Raises UsageError naming the nearest versions where there is none, NewerFormat where the one that is meant is a newer synthmill's.
+    """
+    name, selector = parse(spec)
+    known = _known(name, repo)
     if not known:
-        others = sorted({release.dataset for release in releases(repo=repo)})
+        others = sorted({tag.partition("@")[0] for tag in _read_all(None, repo)})
         there = f"there are: {', '.join(others)}" if others else f"nothing has been released here yet: `./mill run {name}` would"
         raise UsageError(f"no release of {name!r} is known in {repo or root()} ({there}); `git fetch --tags` brings those of others")
-    if version is None:
-        gone = tombstones(name, repo)
-        return next((release for release in reversed(known) if release.tag not in gone), known[-1])
-    for release in known:
-        if release.version == str(version):
-            return release
-    raise UsageError(f"{name} has no {version}; there are: {', '.join(release.version for release in known)}")
+    if selector == "latest":
+        named = list(known)
+    elif re.fullmatch(r"[A-Za-z].*", selector) and not re.match(r"v\d", selector):
+        named = [_in_stage(name, selector, repo)]
+    else:
+        named = ranges.matching(selector, list(known))
+    if not named:
+        near = list(known) if len(known) <= FEW else ranges.nearest(selector, list(known))
+        some = "there are" if len(known) <= FEW else f"the nearest of its {len(known)} versions"
+        raise UsageError(f"{name} has no {_shown(selector)}; {some}: {', '.join(map(str, near))}")
+    gone = tombstones(name, repo)
+    chosen = known[next((version for version in reversed(named) if f"{name}@{version}" not in gone), named[-1])]
+    if isinstance(chosen, NewerFormat):
+        raise chosen
+    return chosen
+
+
+def _shown(selector: str) -> str:
+    """A version as tags have it; a range as it was written."""
+    return f"v{selector}" if re.fullmatch(r"\d+\.\d+\.\d+", selector) else selector
 
 
 def usable(spec: str, repo: Path | str | None = None, force: bool = False) -> Release:
@@ -133,3 +192,16 @@ def usable(spec: str, repo: Path | str | None = None, force: bool = False) -> Re
         f"{release.tag} was recalled on {gone.at[:10]} by {gone.by}: {gone.reason}; {instead}. `get --force` (`force=True`) hands its "
         "bytes out all the same: to look into the recall or to find copies that must be destroyed, not to work with them"
     )
+
+
+def _in_stage(name: str, stage: str, repo: Path | str | None) -> Version:
+    from catalog import stages
+
+    now = stages.standing(name, repo)
+    if stage not in now:
+        there = ", ".join(f"{each} ({version})" for each, version in sorted(now.items())) or "none yet"
+        raise UsageError(
+            f"{name} has no stage {stage!r}; its stages: {there}. `./mill promote {name}@vX.Y.Z {stage}` makes one; "
+            f"after the @ goes {ranges.EXAMPLES}"
+        )
+    return Version.parse(now[stage])

@@ -25,6 +25,10 @@ class ApprovalNeeded(SynthmillError):
     exit_code = 4
 
 
+class NewerFormat(SynthmillError):
+    """Written by a later synthmill, in a format that this one cannot know."""
+
+
 class IntegrityError(SynthmillError):
     """Bytes are not the ones that their digest names."""
 

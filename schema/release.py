@@ -8,10 +8,29 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from schema.digest import sha256_json, sha256_set
-from schema.errors import UsageError
+from schema.errors import NewerFormat, UsageError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 """What a dataset may be called: it becomes a folder, a DVC stage and a git tag (GTO's rule for artifact names)."""
+
+TAG_FORMAT = "synthmill-release/1"
+PROVENANCE_FORMAT = "synthmill-provenance/1"
+"""What a tag's message and provenance.json say of themselves. Within a format fields are only added, and readers pass over those that they
+do not know; the number rises when a field goes or comes to mean something else, or when one is added that no reader may pass over."""
+
+
+def check_format(said: str, known: str, what: str) -> None:
+    """Raises NewerFormat where `said` is a later format than the one `known` here, ValueError where it is another altogether.
+    `what` holds it, as a person would call it."""
+    name, _, number = str(said).partition("/")
+    expected, _, highest = known.partition("/")
+    if name != expected or not number.isdecimal():
+        raise ValueError(f"its format is {said!r}, not {known!r}")
+    if int(number) > int(highest):
+        raise NewerFormat(
+            f"{what} was made by a newer synthmill ({said}; this one reads up to {known}): update synthmill "
+            "(`git pull`, then `./mill doctor`), or name an earlier version"
+        )
 
 
 def check_name(name: str) -> str:

@@ -11,10 +11,8 @@ from schema import starts
 from schema.digest import sha256_file
 from schema.errors import SynthmillError, UsageError
 from schema.params import Dataset
-from schema.release import ReleaseDigests
+from schema.release import PROVENANCE_FORMAT, ReleaseDigests
 from schema.settings import root
-
-FORMAT = "synthmill-provenance/1"
 
 
 def describe(
@@ -29,7 +27,7 @@ def describe(
     """provenance.json. `said` holds the manifests of ingest and samples, model.json, and where the watermark was found."""
     ingest, samples, model = said["ingest"], said["samples"], said["model"]
     return {
-        "format": FORMAT,
+        "format": PROVENANCE_FORMAT,
         "dataset": dataset,
         "version": version,
         "previous": previous,

@@ -59,6 +59,8 @@ PARAMS = {
 }
 
 GRAPH = """\
+artifacts:
+  pneumonia: {path: data/releases/pneumonia, type: dataset}
 stages:
   release:
     foreach: ${datasets}

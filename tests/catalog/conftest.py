@@ -1,6 +1,8 @@
 """Real git and real DVC in a workspace of its own, with a home of its own; DVC takes a second a call, so what can be shared is."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,26 @@ def published(template, tmp_path_factory) -> rw.Workspace:
     """The template, published as v1.0.0. Shared: only to be read."""
     workspace = copy(template, tmp_path_factory.mktemp("published"))
     workspace.publish()
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def extended(published, tmp_path_factory) -> rw.Workspace:
+    """The published workspace with two images more, a worse attack and a looser gate, published as v1.1.0, which is `prod`. Only to be
+    read."""
+    workspace = copy(published, tmp_path_factory.mktemp("extended"))
+
+    def change(section: dict) -> None:
+        section["sample"]["n"] = 14
+        section["gates"]["fid"]["threshold"] = 25.0
+
+    workspace.edit_params(change)
+    rw.write_samples(workspace.root, range(14))
+    rw.judge(workspace, value=0.02, interval=(0.0, 0.04))
+    workspace.dvc("repro", "--quiet")
+    workspace.publish()
+    code = f"from catalog import promote\npromote({f'{rw.NAME}@latest'!r}, 'prod')"
+    subprocess.run([sys.executable, "-c", code], cwd=workspace.root, env=workspace.env, check=True)
     return workspace
 
 

@@ -1,5 +1,6 @@
 """What researchers use: list, get, verify, load."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import release_workspace as rw
 import catalog
 from catalog import folder, git, sums, versions
 from schema.digest import read_json, write_json
-from schema.errors import IntegrityError, SynthmillError, UsageError
+from schema.errors import IntegrityError, NewerFormat, SynthmillError, UsageError
 from schema.release import Release
 
 TAG = f"{rw.NAME}@v1.0.0"
@@ -58,7 +59,10 @@ class TestVersions:
 
     @pytest.mark.parametrize(
         ("spec", "version"),
-        [("pneumonia", "v1.10.0"), ("pneumonia@latest", "v1.10.0"), ("pneumonia@v1.9.0", "v1.9.0"), ("pneumonia@1.0.0", "v1.0.0")],
+        [
+            *(("pneumonia", "v1.10.0"), ("pneumonia@latest", "v1.10.0"), ("pneumonia@v1.9.0", "v1.9.0"), ("pneumonia@1.0.0", "v1.0.0")),
+            *(("pneumonia@^1", "v1.10.0"), ("pneumonia@~1.9", "v1.9.0"), ("pneumonia@>=1, <1.10", "v1.9.0"), ("pneumonia@v1", "v1.10.0")),
+        ],
     )
     def test_find(self, tags, spec, version):
         assert catalog.find(spec) == release(version)
@@ -66,9 +70,12 @@ class TestVersions:
     @pytest.mark.parametrize(
         ("spec", "words"),
         [
-            ("pneumonia@v2.0.0", r"pneumonia has no v2\.0\.0; there are: v1\.0\.0, v1\.9\.0, v1\.10\.0"),
+            ("pneumonia@v2.0.0", r"pneumonia has no v2\.0\.0; there are: v1\.0\.0, v1\.9\.0, v1\.10\.0$"),
+            ("pneumonia@1.4.0", r"pneumonia has no v1\.4\.0; there are: v1\.0\.0, v1\.9\.0, v1\.10\.0$"),
+            ("pneumonia@^2", r"pneumonia has no \^2; there are: v1\.0\.0, v1\.9\.0, v1\.10\.0$"),
+            ("pneumonia@>=1 <2", "'>=1 <2' is not a version or a range of them: write v1.2.3"),
             ("lung", r"no release of 'lung' is known .*there are: pneumonia, skin"),
-            ("pneumonia@newest", "'newest' is not a version"),
+            ("pneumonia@newest", "pneumonia has no stage 'newest'; its stages: none yet"),
             ("../pneumonia", "is not a dataset name"),
         ],
     )
@@ -84,6 +91,24 @@ class TestVersions:
         tags.git("tag", "--annotate", "--force", "pneumonia@v4.0.0", "--message", 'words\n\n{"dataset": "pneumonia"}')
         with pytest.raises(IntegrityError, match=r"the tag pneumonia@v4\.0\.0 does not say what it releases"):
             catalog.releases()
+
+    def test_what_a_newer_synthmill_made_is_said_and_stands_in_nobody_s_way_who_pins_another(self, tags):
+        newer = versions.write_tag(release("v2.0.0")).replace("synthmill-release/1", "synthmill-release/2")
+        tags.git("tag", "--annotate", "pneumonia@v2.0.0", "--cleanup=verbatim", "--message", newer)
+        assert catalog.find("pneumonia@^1") == release("v1.10.0")
+        for spec in ("pneumonia", "pneumonia@v2.0.0", "pneumonia@>=1"):
+            with pytest.raises(NewerFormat, match=r"pneumonia@v2\.0\.0 was made by a newer synthmill \(synthmill-release/2; .*update"):
+                catalog.find(spec)
+        with pytest.raises(NewerFormat, match="made by a newer synthmill"):
+            catalog.releases()
+
+    def test_fields_that_are_not_known_here_are_passed_over_and_tags_without_a_format_are_read(self):
+        said = json.loads(versions.write_tag(release("v1.0.0")).partition("\n\n")[2])
+        assert said["format"] == "synthmill-release/1"
+        assert versions.read_tag("pneumonia@v1.0.0", json.dumps(said | {"mood": "good"})) == release("v1.0.0")
+        assert versions.read_tag("pneumonia@v1.0.0", release("v1.0.0").model_dump_json()) == release("v1.0.0")
+        with pytest.raises(IntegrityError, match="its format is 'another/1'"):
+            versions.read_tag("pneumonia@v1.0.0", json.dumps(said | {"format": "another/1"}))
 
     def test_a_signature_is_no_part_of_the_message(self, tags):
         tags.git("tag", "--delete", "skin@v3.0.0")
@@ -169,6 +194,13 @@ class TestVerify:
         with pytest.raises(IntegrityError, match=rf"does not say where a release comes from \({missing}: Field required\)"):
             catalog.verify(got)
 
+    def test_a_provenance_of_a_newer_synthmill_says_so(self, got):
+        said = read_json(got / "provenance.json")
+        write_json(got / "provenance.json", {"format": "synthmill-provenance/2", "dataset": said["dataset"]})
+        sums.write(got)
+        with pytest.raises(NewerFormat, match=r"provenance\.json was made by a newer synthmill \(synthmill-provenance/2"):
+            catalog.verify(got)
+
     def test_new_sums_do_not_hide_changed_images(self, got):
         import pyarrow.parquet as pq
 
@@ -228,11 +260,18 @@ class TestLoad:
         assert labels.tolist() == [0, 1, 0, 1]
 
     @pytest.mark.parametrize(
-        ("options", "words"), [({"as_": "numpy"}, "one of arrow, pandas, torch"), ({"as_": "torch", "columns": ["id"]}, "columns goes")]
+        ("options", "words"),
+        [
+            ({"as_": "numpy"}, "one of arrow, pandas, torch, datasets, batches"),
+            ({"as_": "torch", "columns": ["id"]}, "columns goes"),
+            ({"name": TAG, "version": "^1"}, r"both name a version: give one of them"),
+            ({"split": "test"}, r"no split 'test'; there are: train, each whole or in percent, as in 'train\[:80%\]'"),
+            ({"split": "train[80%:20%]"}, r"'train\[80%:20%\]' is not a part of train"),
+        ],
     )
     def test_impossible_options(self, reader, options, words):
         with pytest.raises(UsageError, match=words):
-            catalog.load(rw.NAME, **options)
+            catalog.load(**{"name": rw.NAME} | options)
 
 
 def test_importing_the_catalog_is_light():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,9 @@ from schema.conditions import Condition
 from schema.digest import read_json, write_json
 from schema.errors import UsageError
 from schema.params import Sample
+from schema.release import record_digest
 from tasks import sample, weights
-from tasks.shards import write_table
+from tasks.shards import tables, write_table
 from tests.conftest import CHECKOUT
 
 PLAN = {"n": 40, "batch_size": 8, "shard_size": 8, "steps": 4, "base_seed": 5}
@@ -120,6 +122,24 @@ def test_more_images_leave_the_earlier_ones_as_they_were(workspace):
     assert all(after[name] == before[name] for name in before if name.endswith(".parquet"))
     said = read_json(workspace / "data/samples/tiny/manifest.json")
     assert said["n"] == sum(said["labels"].values()) == 51
+
+
+def test_more_images_keep_every_earlier_record_wherever_the_batches_and_shards_ended(workspace):
+    """37 images end amid a batch and amid a shard; of 51, the first 37 are those records, pixels, ids, classes and all."""
+
+    def drawn(n: int) -> list[dict]:
+        written = yaml.safe_load((workspace / "params.yaml").read_text())
+        written["datasets"]["tiny"]["sample"]["n"] = n
+        (workspace / "params.yaml").write_text(yaml.safe_dump(written))
+        sample.run("tiny")
+        folder = workspace / "data/samples/tiny"
+        return [row for _, table in tables(folder, read_json(folder / "manifest.json")) for row in table.to_pylist()]
+
+    fewer, more = drawn(37), drawn(51)
+    assert (len(fewer), len(more)) == (37, 51)
+    assert more[:37] == fewer
+    digests = [Counter(record_digest(row, row["sha256"]) for row in rows) for rows in (fewer, more)]
+    assert digests[0] < digests[1]
 
 
 def test_a_full_disk_ends_in_one_message_and_leaves_no_half_shard(workspace, monkeypatch, capsys):

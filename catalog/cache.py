@@ -1,0 +1,69 @@
+"""Releases on this machine's disk: fetched and checked by digest once, then looked at by size and time alone."""
+
+import shutil
+from pathlib import Path
+
+from catalog import store, sums
+from catalog.elsewhere import cache
+from catalog.folder import check_sums
+from schema.digest import read_json, sha256_bytes, write_json
+from schema.errors import IntegrityError
+from schema.release import Release
+
+
+def cached(release: Release, repo: Path) -> Path:
+    """The release's folder in the cache, fetched and verified if it is not there. Named by digest: two checkouts may both have a v1.0.0.
+
+    A copy whose files have another size or time than when they were last checked is checked again, and fetched anew where a digest differs.
+    """
+    folder = cache() / f"{release.tag}-{release.sums[:16]}"
+    if folder.is_dir():
+        if is_as_left(folder):
+            return folder
+        try:
+            check_sums(folder, release)
+            sums.check(folder)
+        except IntegrityError:
+            shutil.rmtree(folder)
+    store.fetch(repo, release, folder)
+    leave(folder)
+    return folder
+
+
+def check_once(folder: Path) -> None:
+    """Checks a release folder that lies elsewhere against its own SHA256SUMS, the first time and whenever a file has changed since.
+
+    Raises IntegrityError where it is not whole.
+    """
+    stamp = cache() / "checked" / f"{sha256_bytes(str(folder).encode())[:16]}.json"
+    said = stamp_of(folder)
+    if not (stamp.is_file() and read_json(stamp) == said):
+        sums.check(folder)
+        write_json(stamp, said)
+
+
+def derived(release: Release) -> Path:
+    """A folder in the cache for what is made from a release's files, and can be made again."""
+    return cache() / f"{release.tag}-{release.sums[:16]}.derived"
+
+
+def is_as_left(path: Path) -> bool:
+    """Whether a file or folder of the cache has the sizes and times that it had when `leave` was called."""
+    stamp = _stamp(path)
+    return stamp.is_file() and read_json(stamp) == stamp_of(path)
+
+
+def leave(path: Path) -> None:
+    """Notes the sizes and times of what was just written and checked."""
+    write_json(_stamp(path), stamp_of(path))
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_name(f"{path.name}.stamp.json")
+
+
+def stamp_of(path: Path) -> dict[str, list[int]]:
+    """{path: [bytes, nanoseconds of the last change]} of a file or of every file of a folder: what an altered copy would not have."""
+    files = [path] if path.is_file() else [path / name for name in [*sums.files(path), sums.NAME]]
+    found = {str(each.relative_to(path.parent)): each.stat() for each in files if each.is_file()}
+    return {name: [one.st_size, one.st_mtime_ns] for name, one in found.items()}
