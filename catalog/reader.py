@@ -132,8 +132,7 @@ def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
 
 def cached(release: Release, repo: Path) -> Path:
     """The release's folder in the cache, fetched and verified if it is not there. Named by digest: two checkouts may both have a v1.0.0."""
-    home = Path(os.environ.get("SYNTHMILL_CACHE") or "~/.cache/synthmill").expanduser()
-    folder = home / f"{release.tag}-{release.sums[:16]}"
+    folder = cache_folder(release)
     if not folder.is_dir():
         try:
             store.fetch(repo, release, folder)
@@ -142,6 +141,12 @@ def cached(release: Release, repo: Path) -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def cache_folder(release: Release) -> Path:
+    """Where the cache keeps a release, whether it is there or not."""
+    home = Path(os.environ.get("SYNTHMILL_CACHE") or "~/.cache/synthmill").expanduser()
+    return home / f"{release.tag}-{release.sums[:16]}"
 
 
 def where(repo: Path | str | None) -> Path:
