@@ -18,8 +18,12 @@ CONNECTORS = frozenset(("and", "or", "with", "from", "in", "of", "at", "that", "
 LICENSED = frozenset(("licence", "license", "licensed"))
 IMAGES = frozenset(("image", "images", "picture", "pictures", "scan", "scans", "slice", "slices"))
 FILLERS = frozenset(
-    "a an the and of for in on is are was be has have having to that which whose from by as it its me i we all any some please show find "
-    "give get need want looking search dataset datasets data set sets release releases synthetic value".split()
+    (
+        *("a", "an", "the", "and", "of", "for", "in", "on", "is", "are", "was", "be", "has", "have"),
+        *("having", "to", "that", "which", "whose", "from", "by", "as", "it", "its", "me", "i", "we", "all"),
+        *("any", "some", "please", "show", "find", "give", "get", "need", "want", "looking", "search", "dataset", "datasets", "data"),
+        *("set", "sets", "release", "releases", "synthetic", "value"),
+    )
 )
 """Words that say nothing of a release."""
 

@@ -1,8 +1,8 @@
 """Opening the database: which one, and in the layout that this code knows."""
 
 import os
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock

@@ -1,8 +1,8 @@
 """The index itself: a release is added after its publication; all of it can be made again from git tags, DVC's store and the records.
 
-    add(release)       # idempotent, one transaction
-    rebuild()          # every table anew
-    opened()           # for readers: what is missing is added first, and what could not be is said
+add(release)       # idempotent, one transaction
+rebuild()          # every table anew
+opened()           # for readers: what is missing is added first, and what could not be is said
 """
 
 import tempfile
@@ -100,7 +100,9 @@ def _add(engine: Engine, release: schema.Release) -> None:
 def _has(connection: Connection, release: schema.Release) -> bool:
     found = connection.execute(select(Release.sums).where(Release.tag == release.tag)).scalar()
     if found not in (None, release.sums):
-        raise IntegrityError(f"the index has other bytes under {release.tag} than its tag here: `catalog rebuild` makes it anew from the tags")
+        raise IntegrityError(
+            f"the index has other bytes under {release.tag} than its tag here: `catalog rebuild` makes it anew from the tags"
+        )
     return found is not None
 
 

@@ -58,7 +58,9 @@ class Rows:
                     image = {"release": self.tag, "position": position, "shard": shard, "row": row, "thumbnail": next(small, None)}
                     image |= {"id": said["id"], "label": said["label_name"], "label_key": key(said["label_name"]), "attributes": found}
                     images.append(image | {"seed": said["seed"], "sha256": said["sha256"]})
-                    words = {(name, key(str(word))) for name, value in found.items() for word in (value if isinstance(value, list) else [value])}
+                    words = {
+                        (name, key(str(word))) for name, value in found.items() for word in (value if isinstance(value, list) else [value])
+                    }
                     self.counted.update(words)
                     values += [{"attribute": name, "key": word, "release": self.tag, "position": position} for name, word in sorted(words)]
                     position, row = position + 1, row + 1

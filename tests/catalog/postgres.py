@@ -48,8 +48,8 @@ def server() -> Iterator[str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        _run([bin_ / "initdb", "-D", folder / "data", "-U", "mill", "-A", "scram-sha-256", "--pwfile", folder / "password"]
-             + ["--no-sync", "--encoding", "UTF8", "--locale", "C.UTF-8"], folder, own)
+        account = ("-U", "mill", "-A", "scram-sha-256", "--pwfile", folder / "password")
+        _run([bin_ / "initdb", "-D", folder / "data", *account, "--no-sync", "--encoding", "UTF8", "--locale", "C"], folder, own)
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         _run([bin_ / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start"], folder, own)
         try:

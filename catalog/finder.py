@@ -1,10 +1,10 @@
 """Search: which releases, and which images of them, are what somebody needs.
 
-    import catalog
-    catalog.search("frontal chest x-rays with pneumonia, at least 500, FID under 20").releases
-    catalog.search(catalog.Filter(modality=["chest radiograph"]), limit=5)
-    page = catalog.search_images("label:pneumonia attribute.view:PA", limit=50)
-    catalog.search_images("label:pneumonia attribute.view:PA", limit=50, after=page.next)
+import catalog
+catalog.search("frontal chest x-rays with pneumonia, at least 500, FID under 20").releases
+catalog.search(catalog.Filter(modality=["chest radiograph"]), limit=5)
+page = catalog.search_images("label:pneumonia attribute.view:PA", limit=50)
+catalog.search_images("label:pneumonia attribute.view:PA", limit=50, after=page.next)
 """
 
 from dataclasses import dataclass
