@@ -89,7 +89,7 @@ class MadeUp(Rows):
             "dataset": dataset,
             "version": f"v{major}.0.0",
             **{"major": major, "minor": 0, "patch": 0, "previous": None, "images": images, "labels": labels},
-            **{name: f"{number:064x}" for name in ("records", "files", "digest", "sums", "real", "synthetic", "model")},
+            **dict.fromkeys(("records", "files", "digest", "sums", "real", "synthetic", "model"), f"{number:064x}"),
             "title": f"Made-up {modality} no. {number}",
             "description": f"Images drawn for a benchmark: {words}.",
             **{"license": license_, "license_key": license_.casefold(), "modality": modality, "modality_key": f" {key(modality)} "},
@@ -162,9 +162,8 @@ def measure() -> list[dict[str, Any]]:
 def table(results: dict[str, Any]) -> str:
     lines = []
     for name, said in results.items():
-        lines += [
-            f"{name}: {said['releases']} releases, {said['images']} images, filled in {said['filled_s']:.0f} s, {said['bytes'] / 2**20:.0f} MiB"
-        ]
+        filled = f"filled in {said['filled_s']:.0f} s, {said['bytes'] / 2**20:.0f} MiB"
+        lines.append(f"{name}: {said['releases']} releases, {said['images']} images, {filled}")
         lines += [f"  {'first':>7} {'median':>7} {'worst':>7}  ms   found  of        query"]
         for row in said["queries"]:
             times = " ".join(f"{row[column]:7.1f}" for column in ("first", "median", "worst"))

@@ -73,7 +73,7 @@ def opened() -> Index:
     except SynthmillError as error:
         return Index(engine, (f"the releases of this checkout could not be read: {error}",))
     with engine.connect() as connection:
-        there = dict(connection.execute(select(Release.tag, Release.sums)).tuples())
+        there = dict(connection.execute(select(Release.tag, Release.sums)).all())
     for release in known:
         if there.get(release.tag) != release.sums:
             try:

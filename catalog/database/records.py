@@ -20,7 +20,7 @@ RECALL = "urn:synthmill:recall:1"
 
 def stale(connection: Connection) -> list[str]:
     """The records whose files are not as they were when they were read: those of datasets in the index, and the ledger."""
-    known = dict(connection.execute(select(Record.name, Record.sha256)).tuples())
+    known = dict(connection.execute(select(Record.name, Record.sha256)).all())
     datasets = connection.execute(select(Release.dataset).distinct()).scalars()
     return [name for name in (*sorted(datasets), LEDGER) if (state := _state(name)) is not None and state != known.get(name)]
 
