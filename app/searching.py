@@ -14,7 +14,7 @@ def print_releases(query: str, limit: int, after: str | None, as_json: bool) -> 
     """Raises UsageError for a query that cannot be, or for --after, which goes with images."""
     if after is not None:
         raise UsageError("--after goes with --images")
-    answer = catalog.search(query, limit)
+    answer = catalog.search(query, limit, say)
     if as_json:
         return print_json(_said(answer) | {"releases": [_plain(row) for row in answer.releases], "more": answer.more})
     _say(answer)
@@ -29,7 +29,7 @@ def print_releases(query: str, limit: int, after: str | None, as_json: bool) -> 
 
 
 def print_images(query: str, limit: int, after: str | None, as_json: bool) -> None:
-    page = catalog.search_images(query, limit, after)
+    page = catalog.search_images(query, limit, after, say)
     if as_json:
         return print_json(_said(page) | {"images": [_plain(row) for row in page.images], "next": page.next})
     _say(page)

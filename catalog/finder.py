@@ -7,6 +7,7 @@ page = catalog.search_images("label:pneumonia attribute.view:PA", limit=50)
 catalog.search_images("label:pneumonia attribute.view:PA", limit=50, after=page.next)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from catalog.parser import Reading, read
 from catalog.query import Filter, check_gates, shipped_gates
 from schema.errors import UsageError
 
+Tell = Callable[[str], None] | None
 LIMIT = 1000
 """Results of one answer, at most."""
 
@@ -41,14 +43,15 @@ class Page:
     next: str | None
 
 
-def search(asked: Filter | str, limit: int = 20) -> Answer:
-    """The releases that a filter finds, by dataset, the highest version first; what is missing in the index is added first.
+def search(asked: Filter | str, limit: int = 20, tell: Tell = None) -> Answer:
+    """The releases that a filter finds, by dataset, the highest version first; what is missing in the index is added first, and
+    `tell`, if given, told.
 
     Raises UsageError for a search that cannot be, SynthmillError where the database is out of reach.
     """
     from catalog.database import search as compiled
 
-    index, reading = _prepared(asked, limit)
+    index, reading = _prepared(asked, limit, tell)
     if reading.filter.seed is not None:
         raise UsageError("seeds are of images: search images, or leave `seed:` out")
     with index.engine.connect() as connection:
@@ -56,14 +59,14 @@ def search(asked: Filter | str, limit: int = 20) -> Answer:
     return Answer(reading.filter, reading.not_understood, index.behind, found[:limit], len(found) > limit)
 
 
-def search_images(asked: Filter | str, limit: int = 50, after: str | None = None) -> Page:
+def search_images(asked: Filter | str, limit: int = 50, after: str | None = None, tell: Tell = None) -> Page:
     """The images with one of the filter's labels, all of its attributes and a seed in its range, of the releases that it finds.
 
     `after`: the `next` of the page before. Raises as `search` does.
     """
     from catalog.database import search as compiled
 
-    index, reading = _prepared(asked, limit)
+    index, reading = _prepared(asked, limit, tell)
     with index.engine.connect() as connection:
         found = compiled.images(connection, reading.filter, limit + 1, _place(after))
     last = found[limit - 1] if len(found) > limit else None
@@ -71,13 +74,13 @@ def search_images(asked: Filter | str, limit: int = 50, after: str | None = None
     return Page(reading.filter, reading.not_understood, index.behind, found[:limit], following)
 
 
-def _prepared(asked: Filter | str, limit: int) -> tuple[Any, Reading]:
+def _prepared(asked: Filter | str, limit: int, tell: Tell) -> tuple[Any, Reading]:
     from catalog.database import search as compiled
     from catalog.database.index import opened
 
     if not 1 <= limit <= LIMIT:
         raise UsageError(f"a limit of {limit} is not possible: it is from 1 to {LIMIT}")
-    index = opened()
+    index = opened(tell)
     with index.engine.connect() as connection:
         gates = shipped_gates() | compiled.gates(connection)
     if isinstance(asked, str):

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 
-GAP = "endoffield"
-"""Stands between the fields of a text, so that no phrase is found across two."""
-
 LONGEST = 100
 """Letters of a word that count; no database takes words of any length."""
+
+GAP = "x" * (LONGEST + 1)
+"""Stands between the fields of a text, so that no phrase is found across two. No word is as long."""
 
 SYNONYMS = {
     "xray": "radiograph",

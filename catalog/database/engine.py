@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from schema.errors import SynthmillError
 from schema.settings import root
@@ -101,7 +103,8 @@ def _revision(connection: Connection) -> str | None:
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": WAIT})
+    # A pool would keep a file open that somebody deleted to have the index made anew.
+    engine = create_engine(url, connect_args={"timeout": WAIT}, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def set_up(connection, _) -> None:
@@ -121,6 +124,7 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
+@cache
 def _postgresql(url: URL) -> Engine:
     # An analysis of 1 million rows that a plan may not need takes longer than the query: no just-in-time compilation.
     options = {"connect_timeout": 10, "options": "-c jit=off", "application_name": "synthmill"}

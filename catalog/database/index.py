@@ -6,7 +6,7 @@ opened()           # for readers: what is missing is added first, and what could
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,8 @@ def add(release: schema.Release) -> None:
 
 
 def rebuild() -> int:
-    """Makes every table anew, in one transaction: readers see the old index until it is whole. How many releases it holds.
+    """Makes every table anew from the tags of this checkout, and of no other, in one transaction: readers see the old index until it
+    is whole. How many releases it holds.
 
     Raises SynthmillError, and leaves the index as it was, where a release's bytes cannot be had.
     """
@@ -62,8 +63,9 @@ def rebuild() -> int:
     return len(known)
 
 
-def opened() -> Index:
+def opened(tell: Callable[[str], None] | None = None) -> Index:
     """The index, caught up with the tags and the records of this checkout. What could not be added is in `behind`: a search goes on.
+    `tell` is told of each release that is added: its bytes may have to be fetched.
 
     Releases whose tags are not here stay: a database may be shared by checkouts that have fetched different tags.
     """
@@ -76,6 +78,8 @@ def opened() -> Index:
         there = dict(connection.execute(select(Release.tag, Release.sums)).all())
     for release in known:
         if there.get(release.tag) != release.sums:
+            if tell is not None:
+                tell(f"the index lacks {release.tag}: adding it")
             try:
                 _add(engine, release)
             except SynthmillError as error:

@@ -55,18 +55,18 @@ def test_a_filter_as_text_is_read_as_the_same_filter(asked):
     assert found.not_understood == ()
 
 
-@given(
-    st.text(max_size=60)
-    | st.lists(st.sampled_from('with fid < 20 under at least 500 , : label pneumonia and no " or more'.split()), max_size=12).map(" ".join)
-)
+PIECES = ("with", "fid", "<", "20", "under", "at", "least", "500", ",", ":", "label", "pneumonia", "and", "no", '"', "or", "more", "images")
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join))
 @settings(max_examples=300, deadline=None)
-def test_any_text_is_read_or_refused_with_words_for_a_person(text):
+def test_any_text_is_read_or_refused(text):
+    """Refused is by UsageError alone: anything else that is raised fails here."""
     try:
         found = read(text, GATES)
-    except UsageError as error:
-        assert str(error)
-    else:
-        assert read(str(found.filter), GATES).filter == found.filter
+    except UsageError:
+        return
+    assert read(str(found.filter), GATES).filter == found.filter
 
 
 SAID = Filter(
