@@ -5,8 +5,8 @@
     python -m bench.search --json
 
 Each of the 20 queries is asked 11 times, through the whole of what `catalog.search` does but for reading git's tags: the first time is
-reported apart, for what it needs may not be in memory yet. The database is made anew in a temporary folder; PostgreSQL runs with its own
-defaults, on this machine.
+reported apart, for what it needs may not be in memory yet. The database is made anew in a temporary folder; PostgreSQL runs on this
+machine with its own defaults, but that it does not wait for the disk, which is filling's matter and not searching's.
 """
 
 import argparse

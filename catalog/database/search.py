@@ -60,10 +60,9 @@ def _images(asked: Filter, tags: Sequence[str], limit: int, after: tuple[str, in
         found = found.where(Image.seed.between(*asked.seed))
     for attribute, word in dict.fromkeys((count.attribute, key(count.name)) for count in asked.attribute):
         value = aliased(ImageValue)
-        found = found.join(
-            value,
-            and_(value.attribute == attribute, value.key == word, value.release == Image.release, value.position == Image.position),
-        )
+        # The releases once more: a plan may start from the values, and would start from those of every release.
+        own = (value.attribute == attribute, value.key == word, value.release.in_(tags))
+        found = found.join(value, and_(*own, value.release == Image.release, value.position == Image.position))
     if after is not None:
         found = found.where(or_(Image.release > after[0], and_(Image.release == after[0], Image.position > after[1])))
     return found.order_by(Image.release, Image.position).limit(limit)
