@@ -1,5 +1,6 @@
 """What is asked for: the query language and plain words become one Filter; what cannot be is refused, what is strange is given back."""
 
+import re
 from datetime import date
 
 import pytest
@@ -11,6 +12,7 @@ from catalog.query import AttributeCount, Bound, Count, Day, Filter, Ruling, che
 from catalog.words import key, tokens
 from schema.errors import UsageError
 from schema.plugins import find
+from tests.conftest import CHECKOUT
 
 GATES = {"fid", "utility", "mia-white-box"}
 
@@ -116,6 +118,13 @@ def test_plain_words_become_the_same_filter(said, language):
     found = read(said, GATES)
     assert found.not_understood == ()
     assert found.filter == read(language, GATES).filter
+
+
+def test_the_documentation_s_plain_words_are_the_filters_beside_them():
+    rows = re.findall(r"^\| (\w[^|`]*) \| `([^`]+)` \|$", (CHECKOUT / "docs/search.md").read_text(), re.MULTILINE)
+    assert len(rows) == 4
+    for words_, language in rows:
+        assert read(words_) == read(language)
 
 
 @pytest.mark.parametrize(
