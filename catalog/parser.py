@@ -13,10 +13,9 @@ from datetime import date
 from typing import Any
 
 from catalog.phrases import AFTER, BEFORE, CONNECTORS, FILLERS, IMAGES, LICENSED, NEGATIONS, match
-from catalog.query import FIELDS, NUMBERS, RECALLED, STATUSES, Filter, make, shipped_gates
+from catalog.query import FIELDS, NUMBERS, RECALLED, STATUSES, Filter, make, nearest, shipped_gates
 from catalog.words import tokens
 from schema.errors import UsageError
-from schema.params import nearest
 
 LENGTH = 2000
 """Characters of a search."""
@@ -72,9 +71,9 @@ def _split(text: str) -> list[Token]:
             said = re.sub(r"\\(.)", r"\1", said[1:-1], flags=re.DOTALL)
         elif kind == "number":
             kind, said = "word", said.replace(",", "")
-        found.append(
-            Token(kind, SIGNS.get(said, said) if kind == "sign" else said, piece.start(kind if kind != "word" else piece.lastgroup) > at)
-        )
+        elif kind == "sign":
+            said = SIGNS.get(said, said)
+        found.append(Token(kind, said, piece.start(piece.lastgroup) > at))
         at = piece.end()
     return found
 

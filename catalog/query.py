@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from catalog.words import tokens
 from schema.errors import UsageError
-from schema.params import nearest
 from schema.release import NAME
 from schema.settings import ROOT
 
@@ -119,6 +118,13 @@ class Filter(_Part):
 
     def __str__(self) -> str:
         return " ".join(_parts(self))
+
+
+def nearest(given: str, known: Collection[str]) -> str:
+    """As `schema.params.nearest` says it; that module brings in pyarrow, which a search needs for nothing else."""
+    from schema.params import nearest as near
+
+    return near(given, known)
 
 
 def make(**conditions: Any) -> Filter:

@@ -74,6 +74,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY})
             yield connection
     except OperationalError as error:
@@ -126,9 +127,18 @@ def _sqlite(url: URL) -> Engine:
 
 @cache
 def _postgresql(url: URL) -> Engine:
-    # An analysis of 1 million rows that a plan may not need takes longer than the query: no just-in-time compilation.
-    options = {"connect_timeout": 10, "options": "-c jit=off", "application_name": "synthmill"}
-    return create_engine(url, connect_args={name: value for name, value in options.items() if name not in url.query}, pool_pre_ping=True)
+    options = {"connect_timeout": 10, "application_name": "synthmill"}
+    given = {name: value for name, value in options.items() if name not in url.query}
+    engine = create_engine(url, connect_args=given, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection, _) -> None:
+        # Compiling a plan would take longer than it runs: a search looks at few rows.
+        connection.autocommit = True
+        connection.execute("SET jit = off")
+        connection.autocommit = False
+
+    return engine
 
 
 def _reason(error: Exception, url: URL) -> str:
