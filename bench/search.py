@@ -59,7 +59,7 @@ RELEASES = (
 IMAGES = (
     "label:pneumonia",
     "label:melanoma fid<5",
-    "attribute.view:PA",
+    "label:normal attribute.view:PA attribute.marks:drain attribute.marks:clip attribute.marks:catheter attribute.marks:pacemaker",
     "label:effusion attribute.view:lateral attribute.marks:pacemaker",
     "attribute.marks:drain attribute.marks:clip attribute.marks:catheter attribute.marks:pacemaker",
     "label:nevus attribute.view:oblique epsilon<1",

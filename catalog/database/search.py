@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, cast, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import aliased
 
@@ -33,9 +33,10 @@ def images(connection: Connection, asked: Filter, limit: int, after: tuple[str, 
     """At most `limit` images of the releases that the filter finds, which have one of its labels, each of its attributes and a seed in
     its range; in order of (tag, position), those after `after`."""
     tags = list(connection.execute(candidates(connection, asked, after)).scalars())
+    values = _rarest(connection, asked)
     found: list[dict[str, Any]] = []
     for chunk in _chunks(tags):
-        rows = connection.execute(_images(asked, chunk, limit - len(found), after)).mappings()
+        rows = connection.execute(_images(asked, values, chunk, limit - len(found), after)).mappings()
         found += [dict(row) for row in rows]
         if len(found) == limit:
             break
@@ -52,20 +53,36 @@ def candidates(connection: Connection, asked: Filter, after: tuple[str, int] | N
     return select(Release.tag).where(*wanted).order_by(Release.tag)
 
 
-def _images(asked: Filter, tags: Sequence[str], limit: int, after: tuple[str, int] | None) -> Select:
+def _images(asked: Filter, values: Sequence[tuple[str, str]], tags: Sequence[str], limit: int, after: tuple[str, int] | None) -> Select:
+    """`values`: the attributes and keys asked for, the rarest first: images are looked up from those that have that one."""
     found = select(Image.__table__).where(Image.release.in_(tags))
     if asked.label:
         found = found.where(Image.label_key.in_({key(count.name) for count in asked.label}))
     if asked.seed is not None:
         found = found.where(Image.seed.between(*asked.seed))
-    for attribute, word in dict.fromkeys((count.attribute, key(count.name)) for count in asked.attribute):
+    start = Image
+    for place, (attribute, word) in enumerate(values):
         value = aliased(ImageValue)
-        # The releases once more: a plan may start from the values, and would start from those of every release.
-        own = (value.attribute == attribute, value.key == word, value.release.in_(tags))
-        found = found.join(value, and_(*own, value.release == Image.release, value.position == Image.position))
+        # The releases once more: without them a plan may start from the values of every release.
+        own = and_(value.attribute == attribute, value.key == word, value.release.in_(tags))
+        same = and_(value.release == start.release, value.position == start.position)
+        if place:
+            found = found.where(select(value.position).where(own, same).exists())
+        else:
+            found, start = found.join(value, and_(own, same)), value
     if after is not None:
-        found = found.where(or_(Image.release > after[0], and_(Image.release == after[0], Image.position > after[1])))
-    return found.order_by(Image.release, Image.position).limit(limit)
+        found = found.where(or_(start.release > after[0], and_(start.release == after[0], start.position > after[1])))
+    return found.order_by(start.release, start.position).limit(limit)
+
+
+def _rarest(connection: Connection, asked: Filter) -> list[tuple[str, str]]:
+    """Each attribute and key asked for, those of the fewest images first."""
+    wanted = dict.fromkeys((count.attribute, key(count.name)) for count in asked.attribute)
+    if len(wanted) > 1:
+        for attribute, word in wanted:
+            own = (ValueCount.attribute == attribute, ValueCount.key == word)
+            wanted[attribute, word] = connection.execute(select(func.coalesce(func.sum(ValueCount.images), 0)).where(*own)).scalar_one()
+    return sorted(wanted, key=lambda each: (wanted[each] or 0, each))
 
 
 def _chunks(tags: Sequence[str]) -> Iterator[Sequence[str]]:

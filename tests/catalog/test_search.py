@@ -219,7 +219,7 @@ def test_nothing_that_is_asked_for_becomes_sql(engines, attack):
         try:
             with engine.connect() as connection:
                 assert search.releases(connection, asked, 5) == []
-                assert connection.execute(search._images(asked, [word], 5, (word, 0))).all() == []
+                assert connection.execute(search._images(asked, search._rarest(connection, asked), [word], 5, (word, 0))).all() == []
         finally:
             event.remove(engine, "before_cursor_execute", hook)
         return seen
