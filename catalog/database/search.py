@@ -55,7 +55,7 @@ def candidates(connection: Connection, asked: Filter, after: tuple[str, int] | N
 
 def _images(asked: Filter, values: Sequence[tuple[str, str]], tags: Sequence[str], limit: int, after: tuple[str, int] | None) -> Select:
     """`values`: the attributes and keys asked for, the rarest first: images are looked up from those that have that one."""
-    found = select(Image.__table__)
+    found = select(Image.__table__).where(Image.release.in_(tags))
     if asked.label:
         found = found.where(Image.label_key.in_({key(count.name) for count in asked.label}))
     if asked.seed is not None:
@@ -63,15 +63,13 @@ def _images(asked: Filter, values: Sequence[tuple[str, str]], tags: Sequence[str
     start = Image
     for place, (attribute, word) in enumerate(values):
         value = aliased(ImageValue)
-        own = and_(value.attribute == attribute, value.key == word)
+        # The releases once more: without them a plan may start from the values of every release.
+        own = and_(value.attribute == attribute, value.key == word, value.release.in_(tags))
         same = and_(value.release == start.release, value.position == start.position)
         if place:
-            # A plan may start from any of the values: the range of releases, so that it never looks at those of all.
-            near = and_(value.release >= tags[0], value.release <= tags[-1])
-            found = found.where(select(value.position).where(own, near, same).exists())
+            found = found.where(select(value.position).where(own, same).exists())
         else:
             found, start = found.join(value, and_(own, same)), value
-    found = found.where(start.release.in_(tags))
     if after is not None:
         found = found.where(or_(start.release > after[0], and_(start.release == after[0], start.position > after[1])))
     return found.order_by(start.release, start.position).limit(limit)
