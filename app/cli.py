@@ -177,6 +177,21 @@ def list_(
     next_step(f"show {found[-1].tag}")
 
 
+@verb('search "frontal chest x-rays with pneumonia, at least 500, FID under 20"', "search 'label:pneumonia>=500 fid<20' --json")
+def search(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="plain words, or the query language of docs/search.md")],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="results at most")] = 20,
+    images: Annotated[bool, typer.Option("--images", help="search the images of the releases that are found")] = False,
+    after: Annotated[str | None, typer.Option("--after", metavar="PLACE", help="with --images: the `next` of the page before")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find releases, or images in them, by words, labels, numbers of images, gates' values, privacy, licence and more. Says what
+    it understood, and what it did not."""
+    from app.searching import print_images, print_releases
+
+    (print_images if images else print_releases)(query, limit, after, as_json)
+
+
 @verb("show pneumonia", "show pneumonia@v1.0.0 --json")
 def show(spec: ReleaseSpec, as_json: Json = False) -> None:
     """Show what a release holds and each gate's verdict on it."""

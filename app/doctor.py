@@ -14,9 +14,22 @@ from schema.settings import QUIET, clip_weights, data_root, id_key, inception_we
 
 SETTINGS = (
     *("ROOT", "DATA", "DEVICE", "ID_KEY", "GATES_AT_ONCE", "READERS", "READ_SECONDS", "INCEPTION_WEIGHTS", "CLIP_WEIGHTS", "VIT_WEIGHTS"),
-    *("PERCEPTUAL_WEIGHTS", "SIGNING_KEY", "TRUSTED_KEYS", "CACHE", "REMOTE", "GIT_REMOTE", "TRACEBACK", "EVENTS", "COMMAND"),
+    *(
+        "PERCEPTUAL_WEIGHTS",
+        "SIGNING_KEY",
+        "TRUSTED_KEYS",
+        "CATALOG_URL",
+        "CACHE",
+        "REMOTE",
+        "GIT_REMOTE",
+        "TRACEBACK",
+        "EVENTS",
+        "COMMAND",
+    ),
 )
 """The SYNTHMILL_* variables that there are."""
+SECRETS = ("ID_KEY", "CATALOG_URL")
+"""Those that are, or may hold, a password."""
 PACKAGES = ("dvc", "gto", "prefect", "mlflow", "great-expectations", "torch", "diffusers", "pyarrow", "pydantic")
 TIMEOUT = 60
 """Seconds that a program asked by the doctor may take."""
@@ -91,7 +104,7 @@ def settings() -> list[Finding]:
             if short == "COMMAND":
                 continue  # ./mill sets it
             if short in SETTINGS:
-                findings.append(Finding(name, "ok", "set" if short == "ID_KEY" else value))
+                findings.append(Finding(name, "ok", "set" if short in SECRETS else value))
             else:
                 findings.append(Finding(name, "warn", "nothing reads it", f"unset it{nearest(short, SETTINGS)}"))
         elif name in QUIET and value != QUIET[name]:

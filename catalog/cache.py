@@ -16,7 +16,7 @@ def cached(release: Release, repo: Path) -> Path:
 
     A copy whose files have another size or time than when they were last checked is checked again, and fetched anew where a digest differs.
     """
-    folder = cache() / f"{release.tag}-{release.sums[:16]}"
+    folder = cache_folder(release)
     if folder.is_dir():
         if is_as_left(folder):
             return folder
@@ -28,6 +28,11 @@ def cached(release: Release, repo: Path) -> Path:
     store.fetch(repo, release, folder)
     leave(folder)
     return folder
+
+
+def cache_folder(release: Release) -> Path:
+    """Where the cache keeps a release, whether it is there or not."""
+    return cache() / f"{release.tag}-{release.sums[:16]}"
 
 
 def check_once(folder: Path) -> None:

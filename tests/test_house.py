@@ -18,7 +18,14 @@ MAY_IMPORT = {
     "flows": {"schema", "models", "catalog", "tasks"},
     "app": {"schema", "models", "catalog", "tasks", "flows"},
 }
-ONE_PLACE = {"mlflow": "tasks/tracking.py", "great_expectations": "tasks/checks.py", "prefect": "flows/", "streamlit": "app/"}
+ONE_PLACE = {
+    "mlflow": "tasks/tracking.py",
+    "great_expectations": "tasks/checks.py",
+    "prefect": "flows/",
+    "streamlit": "app/",
+    "sqlalchemy": "catalog/database/",
+    "alembic": "catalog/database/",
+}
 CANNOT_CHANGE_A_RESULT = {"tasks/evidencing.py", "tasks/progress.py", "tasks/starts.py", "tasks/tracking.py"}
 """What a stage may import without depending on it, and without what these import: how far it is, who is told, what is written
 down of the run, and by which way come that training starts from; which ones they are is a dependency, by digest."""

@@ -3,10 +3,13 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import release_workspace as rw
+
+from tests.catalog import postgres
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +72,27 @@ def copy(workspace: rw.Workspace, top: Path) -> rw.Workspace:
     for name in ("checkout", "home"):
         shutil.copytree(workspace.root.parent / name, top / name, symlinks=True)
     return rw.Workspace(top / "checkout", top / "home")
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A PostgreSQL server; where none can be had, the tests fail and say how to get one."""
+    with postgres.server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request, tmp_path) -> Callable[[str], str]:
+    """Gives the address of a new and empty database of a name, once of each kind."""
+    if request.param == "sqlite":
+        return lambda name: f"sqlite:///{tmp_path}/{name}.db"
+    cluster = request.getfixturevalue("cluster")
+    return lambda name: postgres.database(cluster, name)
+
+
+@pytest.fixture
+def database(empty, monkeypatch) -> str:
+    """The address of an empty database that is the catalog's."""
+    address = empty("catalog")
+    monkeypatch.setenv("SYNTHMILL_CATALOG_URL", address)
+    return address

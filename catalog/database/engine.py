@@ -1,0 +1,148 @@
+"""Opening the database: which one, and in the layout that this code knows."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from schema.errors import SynthmillError
+from schema.settings import root
+
+HEAD = "0001"
+"""The newest migration."""
+SETTING = "SYNTHMILL_CATALOG_URL"
+WAIT = 60
+"""Seconds that a writer waits for another."""
+ADVISORY = 0x53594E4D494C4C
+"""The number of the lock that migrations and writers take on PostgreSQL."""
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def address() -> URL:
+    """`SYNTHMILL_CATALOG_URL`, else SQLite at data/catalog.db. Raises SynthmillError for what is no address of either database."""
+    given = os.environ.get("SYNTHMILL_CATALOG_URL")
+    if not given:
+        return URL.create("sqlite", database=str(root() / "data" / "catalog.db"))
+    hint = f"write {SETTING} as postgresql://user:password@host:5432/name, or unset it for SQLite at data/catalog.db"
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise SynthmillError(f"{SETTING} is no address of a database: {hint}") from None
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise SynthmillError(f"{SETTING} names no file: write sqlite:///path/to/catalog.db, or unset it")
+        return url
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise SynthmillError(f"{SETTING} is for {url.drivername}, which the catalog does not speak: {hint}")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def connect(url: URL | None = None) -> Engine:
+    """The database with its tables, made or brought up to date where they are not; safe while other processes do the same.
+
+    Raises SynthmillError where it cannot be reached or was written by a newer synthmill.
+    """
+    url = url or address()
+    shown = url.render_as_string(hide_password=True)
+    try:
+        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        with engine.connect() as connection:
+            found = _revision(connection)
+        if found is None or found < HEAD:
+            _upgrade(engine)
+        elif found > HEAD:
+            raise SynthmillError(f"the catalog's database ({shown}) was written by a newer synthmill: update this one")
+    except ModuleNotFoundError as error:
+        raise SynthmillError(
+            f"{SETTING} needs the package psycopg, which is not here ({error}): delete .venv and start ./mill again"
+        ) from None
+    except (DBAPIError, NoSuchModuleError, OSError) as error:
+        raise SynthmillError(f"the catalog's database ({shown}) cannot be used: {_reason(error, url)}; see {SETTING}") from None
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes; one at a time, whoever else writes waits. Raises SynthmillError where that takes too long."""
+    try:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY})
+            yield connection
+    except OperationalError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        raise SynthmillError(f"the catalog's database ({shown}) could not be written: {_reason(error, engine.url)}; run again") from None
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with writing(engine) as connection:
+        # Who waited for the lock finds the work done.
+        if _revision(connection) != HEAD:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A pool would keep a file open that somebody deleted to have the index made anew.
+    engine = create_engine(url, connect_args={"timeout": WAIT}, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection, _) -> None:
+        # Transactions are begun below, so that making tables is in one too, and a writer has its lock from the start.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            with FileLock(f"{path}.lock", timeout=WAIT):
+                connection.execute("PRAGMA journal_mode = WAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+    return engine
+
+
+@cache
+def _postgresql(url: URL) -> Engine:
+    options = {"connect_timeout": 10, "application_name": "synthmill"}
+    given = {name: value for name, value in options.items() if name not in url.query}
+    engine = create_engine(url, connect_args=given, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection, _) -> None:
+        # Compiling a plan would take longer than it runs: a search looks at few rows.
+        connection.autocommit = True
+        connection.execute("SET jit = off")
+        connection.autocommit = False
+
+    return engine
+
+
+def _reason(error: Exception, url: URL) -> str:
+    """The driver's own first line, without the password, should it be there."""
+    words = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    said = next((line for line in words if "failed" in line or "FATAL" in line), words[0]).strip()
+    return said.replace(str(url.password), "***") if url.password else said

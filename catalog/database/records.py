@@ -1,0 +1,105 @@
+"""What the records under data/evidence say of releases (evidence, approvals, what was spent of privacy), and tombstones: recalls."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from catalog import evidence, signoff
+from catalog.database.tables import Approval, Evidence, Record, Release, Spent
+from schema.digest import sha256_bytes
+from schema.evidence import LEDGER as LEDGER_TYPE
+from schema.evidence import SIGN_OFF, SLSA, TEST_RESULT, Statement
+from schema.release import Tombstone
+
+LEDGER = "ledger"
+"""The record, in data/evidence, of what releases spend of patients' privacy."""
+
+
+def stale(connection: Connection) -> list[str]:
+    """The records whose files are not as they were when they were read: those of datasets in the index, and the ledger."""
+    known = dict(connection.execute(select(Record.name, Record.sha256)).all())
+    datasets = connection.execute(select(Release.dataset).distinct()).scalars()
+    return [name for name in (*sorted(datasets), LEDGER) if (state := _state(name)) is not None and state != known.get(name)]
+
+
+def read(connection: Connection, name: str) -> None:
+    """Replaces what the index has of a record by what its file says; does nothing where there is no file.
+
+    Raises IntegrityError for a record that was tampered with.
+    """
+    state = _state(name)
+    if state is None:
+        return
+    entries = evidence.read(evidence.record_file(name))
+    connection.execute(delete(Record).where(Record.name == name))
+    connection.execute(insert(Record).values(name=name, sha256=state))
+    if name == LEDGER:
+        connection.execute(delete(Spent))
+        _insert(connection, Spent, list(spendings(entries)))
+        return
+    for release in connection.execute(select(Release.__table__).where(Release.dataset == name)).mappings().all():
+        connection.execute(delete(Evidence).where(Evidence.release == release["tag"]))
+        connection.execute(delete(Approval).where(Approval.release == release["tag"]))
+        about = [entry for entry in entries if concerns(entry.statement, release)]
+        named = {entry.digest: _name(entry.statement) for entry in about}
+        _insert(connection, Evidence, [{"release": release["tag"], "digest": digest, "name": what} for digest, what in named.items()])
+        _insert(connection, Approval, list(approvals(about, release["tag"])))
+
+
+def concerns(statement: Statement, release: Any) -> bool:
+    """Whether a statement is about the release's bytes: about its files or what people approve, or by a gate about exactly the real
+    images, the synthetic ones and the model that it was made of."""
+    digests = {one["digest"].get("sha256") for one in statement.subject}
+    if statement.predicate_type == TEST_RESULT:
+        return digests == {release["real"], release["synthetic"], release["model"]}
+    return bool(digests & {release["sums"], release["digest"], release["records"], release["files"]})
+
+
+def recall(connection: Connection, stones: Mapping[str, Tombstone]) -> None:
+    """Marks the releases that have a tombstone as recalled."""
+    for tag, recalled, reason in connection.execute(select(Release.tag, Release.recalled, Release.recall_reason)).all():
+        said = stones[tag].reason if tag in stones else None
+        # A tombstone is never taken back; a checkout without its tag is behind.
+        if said is not None and (recalled, reason) != (True, said):
+            connection.execute(update(Release).where(Release.tag == tag).values(recalled=True, recall_reason=said))
+
+
+def approvals(entries: list[evidence.Entry], tag: str) -> Iterator[dict[str, Any]]:
+    for one in signoff.history(entries):
+        fields = {name: getattr(one, name) for name in ("by", "role", "decision", "at", "expires", "digest", "evidence")}
+        yield {"release": tag, **fields}
+
+
+def spendings(entries: list[evidence.Entry]) -> Iterator[dict[str, Any]]:
+    """Of each release in the ledger that claims an epsilon: what it claims, and how many patients it was trained on."""
+    seen: dict[str, int] = {}
+    for entry in entries:
+        said = entry.statement.predicate
+        if entry.statement.predicate_type != LEDGER_TYPE or not said.get("account"):
+            continue
+        tag, account = entry.statement.subject[0]["name"], said["account"]
+        number = seen[tag] = seen.get(tag, -1) + 1
+        claimed = {field: account[field] for field in ("epsilon", "delta", "unit")}
+        yield {"tag": tag, "entry": number, **claimed, "patients": said["patients"]}
+
+
+def _name(statement: Statement) -> str:
+    """The stage, the gate, or what kind of statement it is."""
+    said = statement.predicate
+    if statement.predicate_type == SLSA:
+        return str(said["buildDefinition"]["externalParameters"]["stage"])
+    if statement.predicate_type == TEST_RESULT:
+        return next(iter([*said["passedTests"], *said["warnedTests"], *said["failedTests"]]))
+    return "sign-off" if statement.predicate_type == SIGN_OFF else statement.predicate_type
+
+
+def _state(name: str) -> str | None:
+    path: Path = evidence.record_file(name)
+    return sha256_bytes(path.read_bytes()) if path.is_file() else None
+
+
+def _insert(connection: Connection, table: type, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
