@@ -246,19 +246,44 @@ def export(
     return print_json(said) if as_json else print_export(said)
 
 
-@verb("verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
+@verb("verify pneumonia", "verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
 def verify(
-    what: Annotated[str, typer.Argument(metavar="RELEASE|FOLDER", help="a release, as for `show`, or a folder, written with a /")],
+    what: Annotated[
+        str, typer.Argument(metavar="DATASET|RELEASE|FOLDER", help="a dataset, a release as for `show`, or a folder, written with a /")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Check a release against the digests that its tag vouches for: in the store, or in a folder. Exit code 5 where they differ."""
-    import catalog
+    """Check a release against the digests that its tag vouches for, in the store or in a folder, and what its commit attests of it. For a
+    dataset by its name also every verdict, report, shard and ledger row here against its record. Needs no network. Exit code 5 where
+    something was changed, naming it."""
+    from app.signing_off import print_verified, verified
 
-    found = catalog.verify(what)
-    if as_json:
-        return print_json(found.as_json())
-    print(f"{what} is {found.release}, whole: {found.files} files, {found.bytes} bytes, {found.images} images, against {found.against}")
-    next_step(f"show {found.release}")
+    said = verified(what)
+    return print_json(said) if as_json else print_verified(what, said)
+
+
+Name = Annotated[str, typer.Option("--by", metavar="NAME", help="who decides")]
+Role = Annotated[str, typer.Option("--role", help="as what, such as one of policy.roles")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="why; stays inside")]
+Digest = Annotated[str | None, typer.Option(metavar="SHA256", help="the beginning of the digest that was read; others are refused")]
+
+
+@verb('approve pneumonia --by "Ada Byron" --role privacy-officer --reason "read the report of 12 May"')
+def approve(dataset: DatasetName, by: Name, reason: Reason, role: Role = "", digest: Digest = None, as_json: Json = False) -> None:
+    """Approve the release that was built, by the digest of its bytes. It expires (policy.days), and is for no other bytes."""
+    from app.signing_off import print_sign_off, sign_off
+
+    said = sign_off(dataset, "approved", by, role, reason, digest)
+    return print_json(said) if as_json else print_sign_off(said)
+
+
+@verb('refuse pneumonia --by "Ada Byron" --reason "two pairs show the same person"')
+def refuse(dataset: DatasetName, by: Name, reason: Reason, role: Role = "", digest: Digest = None, as_json: Json = False) -> None:
+    """Refuse the release that was built: those bytes are not published while it stands, whoever approves them."""
+    from app.signing_off import print_sign_off, sign_off
+
+    said = sign_off(dataset, "refused", by, role, reason, digest)
+    return print_json(said) if as_json else print_sign_off(said)
 
 
 @verb("diff pneumonia@v1.0.0 pneumonia@v2.0.0", "diff pneumonia@prod latest --json")
@@ -285,17 +310,27 @@ def promote(
     promoted(spec, stage, as_json)
 
 
-@verb("report pneumonia --open", "report pneumonia --public", "report --compare pneumonia@v1.0.0 pneumonia@v2.0.0")
+@verb("report pneumonia --open", "report pneumonia --documents FOLDER --public", "report --compare pneumonia@v1.0.0 pneumonia@v2.0.0")
 def report(
     dataset: DatasetName = BUILT_IN,
     compare: Annotated[
         tuple[str, str] | None, typer.Option(metavar="RELEASE RELEASE", help="two releases, gate by gate, in its place")
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="the edition that goes into the release")] = False,
+    documents: Annotated[Path | None, typer.Option(metavar="FOLDER", help="every document from the record, HTML and PDF, into it")] = None,
+    paper: Annotated[str, typer.Option(help="A4 or Letter, for --documents")] = "A4",
     open_it: Annotated[bool, typer.Option("--open", help="open it in the web browser")] = False,
     as_json: Json = False,
 ) -> None:
     """Print where the report is. The internal one shows real images: keep it inside."""
+    if documents:
+        from app.reading import write_documents
+
+        written = write_documents(dataset, documents, public, paper)
+        if as_json:
+            return print_json({"dataset": dataset, "edition": "public" if public else "internal", "files": list(map(str, written))})
+        print(documents / "index.html")
+        return next_step(f"approve {dataset} --by NAME --role ROLE --reason TEXT", "or `refuse`")
     if compare:
         from app.comparing import show_diff
 

@@ -17,7 +17,11 @@ def deployments() -> tuple[str | None, list[tuple[str, str, str]]]:
         raise SynthmillError(f"{path} is missing: run this in a checkout of synthmill, or set SYNTHMILL_ROOT")
     found = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
     rows = [
-        (each["name"], each["parameters"]["dataset"], ", ".join(when(s) for s in each.get("schedules", [])) or "on demand")
+        (
+            each["name"],
+            each["parameters"].get("dataset", "(asked for)"),
+            ", ".join(when(s) for s in each.get("schedules", [])) or "on demand",
+        )
         for each in found
     ]
     return os.environ.get("PREFECT_API_URL"), rows

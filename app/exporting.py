@@ -30,17 +30,13 @@ def plugin_named(kind: str) -> Any:
 
 
 def fetched(spec: str) -> Any:
-    """The release's folder in the cache, every file checked against what the tag vouches for."""
-    import catalog
-    from catalog import folder, reader, sums
+    """The release's folder in the cache, every file checked against what the tag vouches for. Raises SynthmillError for a recalled one."""
+    from catalog.cache import cached
+    from catalog.versions import usable
     from schema.settings import root
     from tasks.exports import Folder
 
-    release = catalog.find(spec)
-    place = reader.cached(release, root())
-    sums.check(place, f"delete {place} and run again")
-    folder.check_sums(place, release)
-    return Folder(place)
+    return Folder(cached(usable(spec), root()))
 
 
 def export(spec: str, kind: str, to: str, words: list[str], dry_run: bool) -> dict[str, Any]:

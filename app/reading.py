@@ -166,6 +166,17 @@ def print_release(release: Release) -> None:
     print_table(VERDICT_COLUMNS, verdict_rows(release.gates))
 
 
+def write_documents(dataset: str, to: Path, public: bool, paper: str) -> list[Path]:
+    """Writes every document of the dataset's record, and the report as PDF, into an empty folder."""
+    from tasks.packet import write
+    from tasks.reporting.pdf import write_pdf
+
+    report = report_file(dataset, public)
+    written = write(dataset, to, "public" if public else "internal", paper)
+    write_pdf(report.read_text(encoding="utf-8"), to / "report.pdf", paper)
+    return [*written, to / "report.pdf"]
+
+
 def report_file(dataset: str, public: bool) -> Path:
     """The report of the last build. Raises UsageError for a dataset that is not in params.yaml, SynthmillError before its first report."""
     from schema.params import load

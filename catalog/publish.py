@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from catalog import attestation, git, ledger, recalls, signoff, store, sums, versions
 from catalog import folder as release_folder
-from catalog import git, ledger, recalls, signoff, store, sums, versions
+from schema.digest import read_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.policy import Policy
 from schema.release import Release, check_name
@@ -120,9 +121,10 @@ def _publish(dataset: str, within: Callable[[str], object] | None) -> Release:
     recalls.refuse_recalled(dataset)
     recalls.refuse_withdrawn(dataset)
     _demand_budget(dataset, policy, within)
-    signoff.demand(dataset, release.digests, policy)
+    standing = signoff.demand(dataset, release.digests, policy)
+    statements = attestation.bundle(release, read_json(folder / release_folder.PROVENANCE), standing, policy.signed)
     push(dataset)
-    commit = write_commit(release, params)
+    commit = write_commit(release, params, statements)
     try:
         verify_remote(release, commit, said)
     except SynthmillError:
@@ -197,8 +199,9 @@ def store_again(release: Release) -> None:
     verify_remote(release, f"refs/tags/{release.tag}", said)
 
 
-def write_commit(release: Release, params: str) -> str:
-    """The release commit, as yet under no name: the code's tree with this dataset's dvc.lock, and params.yaml as used (its text).
+def write_commit(release: Release, params: str, statements: str) -> str:
+    """The release commit, as yet under no name: the code's tree with this dataset's dvc.lock, params.yaml as used (its text), and what is
+    attested of the release.
 
     Its parents are the code's commit and the dataset's previous release.
     """
@@ -206,7 +209,11 @@ def write_commit(release: Release, params: str) -> str:
     head = release.code_commit
     previous = versions.latest(release.dataset)
     parents = [head, *([git.resolve(where, f"refs/tags/{previous.tag}^{{commit}}")] if previous else [])]
-    contents = {"dvc.lock": own_lock(where / "dvc.lock", release.dataset), "params.yaml": params}
+    contents = {
+        "dvc.lock": own_lock(where / "dvc.lock", release.dataset),
+        "params.yaml": params,
+        attestation.path(release.dataset): statements,
+    }
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.git(where, "read-tree", head, env=index)

@@ -176,7 +176,8 @@ def _count(count: Count) -> str:
 
 
 def _value(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9@._+-]*[A-Za-z0-9])?", text) else _quoted(text)
+    # Digits are quoted: `1,000` reads as one number, and not as two names.
+    return text if re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9@._+-]*[A-Za-z0-9])?", text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:

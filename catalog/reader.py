@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from catalog import attestation, store, sums
 from catalog import folder as release_folder
-from catalog import store, sums
 from catalog.cache import cached, check_once, derived
 from catalog.elsewhere import where
 from catalog.rows import Rows
@@ -31,6 +31,9 @@ class Report:
     against: str
     recalled: str | None = None
     """Why that release was recalled, if it was: its bytes can be whole all the same."""
+    statements: int = 0
+    """How many the release's commit attests of it."""
+    signed: str = "no record is there"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,7 +56,7 @@ def get(spec: str, to: Path | str, repo: Path | str | None = None, force: bool =
 
 def verify(what: Path | str, repo: Path | str | None = None) -> Report:
     """Checks a folder with a release, or a released version as the remote holds it: every file against SHA256SUMS, every
-    image's pixels against its row, both digests and SHA256SUMS itself against the tag.
+    image's pixels against its row, both digests and SHA256SUMS itself against the tag, and what the tag's commit attests of them.
 
     `what`: a Path or a text with a `/` in it is a folder, any other text a release. Raises IntegrityError naming the files.
     """
@@ -80,7 +83,9 @@ def check(folder: Path, said: dict[str, str], release: Release | None, repo: Pat
     release_folder.check_sums(folder, expected)
     size = sum((folder / path).stat().st_size for path in said)
     gone = recalled(release, where(repo)) if release else None
-    return Report(own.tag, len(said), size, own.images, against, gone.reason if gone else None)
+    attested = attestation.check(release, where(repo)) if release else []
+    signed = attestation.signers(attested)
+    return Report(own.tag, len(said), size, own.images, against, gone.reason if gone else None, len(attested), signed)
 
 
 def tagged(folder: Path, repo: Path | str | None) -> Release | None:

@@ -112,7 +112,7 @@ def test_every_out_but_the_release_stays_here():
 def test_params_dvc_and_prefect_name_the_same_datasets():
     build = yaml.safe_load((CHECKOUT / "params.yaml").read_text())["build"]
     deployments = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
-    assert sorted(entry["parameters"]["dataset"] for entry in deployments) == sorted(build)
+    assert sorted(entry["parameters"]["dataset"] for entry in deployments if entry["name"] != "sign-off") == sorted(build)
 
 
 def test_nothing_names_a_machine_or_a_registry():

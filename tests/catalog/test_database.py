@@ -155,7 +155,8 @@ def test_an_index_that_is_behind_is_caught_up_when_it_is_opened(both, database):
     assert count(engine, Approval) == 1
 
 
-def test_what_cannot_be_had_is_said_and_the_search_goes_on(both, database, monkeypatch):
+def test_what_cannot_be_had_is_said_and_the_search_goes_on(both, database, monkeypatch, tmp_path):
+    monkeypatch.setenv("SYNTHMILL_CACHE", str(tmp_path / "empty"))
     index.add(versions.releases()[1])
 
     def lost(*_, **__):

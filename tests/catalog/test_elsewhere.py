@@ -117,7 +117,7 @@ def test_promote_is_a_tag_of_gto_s_and_both_say_the_same(released, monkeypatch, 
     first = versions.find(TAG)
     second = first.model_copy(update={"version": "v1.1.0"})
     released.git("commit", "--quiet", "--allow-empty", "--message", "more")
-    publish.record(second, publish.write_commit(second, ""), tip=git.resolve(released.root, f"refs/heads/releases/{rw.NAME}"))
+    publish.record(second, publish.write_commit(second, "", ""), tip=git.resolve(released.root, f"refs/heads/releases/{rw.NAME}"))
 
     def shown() -> dict[str, str]:
         """{stage: version}, as gto has it."""

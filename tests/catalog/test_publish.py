@@ -41,7 +41,7 @@ def test_a_release_is_a_tag_on_a_commit_beside_the_branch_and_bytes_in_the_remot
     assert refs(reader) == {"refs/heads/main", BRANCH, f"refs/tags/{TAG}"}
     assert reader.git("rev-parse", f"{TAG}^{{commit}}") == reader.git("rev-parse", BRANCH)
     assert reader.git("rev-parse", f"{TAG}^1") == reader.git("rev-parse", "main") == release.code_commit
-    assert reader.git("diff", "--name-only", "main", TAG) == "dvc.lock"
+    assert reader.git("diff", "--name-only", "main", TAG).split() == ["dvc.lock", f"evidence/{rw.NAME}.intoto.jsonl"]
     assert reader.git("cat-file", "-t", TAG) == "tag"
     said = read_json(reader.release / "provenance.json")
     assert release.digests.model_dump() == said["digests"]
@@ -187,7 +187,7 @@ def described(workspace: rw.Workspace, **changes) -> Release:
 
 def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
     release = described(workspace)
-    first, second = publish.write_commit(release, ""), publish.write_commit(release.model_copy(update={"version": "v1.0.1"}), "")
+    first, second = publish.write_commit(release, "", ""), publish.write_commit(release.model_copy(update={"version": "v1.0.1"}), "", "")
     assert publish.record(release, first, tip=None) == release
     tagged = workspace.git("rev-parse", TAG)
     # The same release by another run: what is there already.
@@ -203,7 +203,7 @@ def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
 def test_a_version_decided_without_a_later_release_is_outdated(workspace):
     assert not publish.is_outdated(rw.NAME)
     other = described(workspace, digests={"records": "1" * 64, "files": "2" * 64})
-    publish.record(other, publish.write_commit(other, ""), tip=None)
+    publish.record(other, publish.write_commit(other, "", ""), tip=None)
     assert publish.is_outdated(rw.NAME)
 
 
@@ -226,7 +226,7 @@ def test_the_commit_holds_only_the_locks_of_its_dataset(workspace):
         lock.read_text()
         + "  release@other:\n    cmd: python -m tasks.release other\n  gate@other-pneumonia:\n    cmd: python -m x other y\n"
     )
-    commit = publish.write_commit(described(workspace), "build: []\n")
+    commit = publish.write_commit(described(workspace), "build: []\n", "")
     assert "other" not in workspace.git("show", f"{commit}:dvc.lock")
     assert f"release@{rw.NAME}" in workspace.git("show", f"{commit}:dvc.lock")
     assert workspace.git("show", f"{commit}:params.yaml") == "build: []"
@@ -268,7 +268,7 @@ def test_tags_that_were_never_pushed_go_too_and_those_of_others_are_fetched_firs
     subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
     released.git("remote", "add", "origin", str(bare))
     later = described(released, version="v2.0.0", digests={"records": "1" * 64, "files": "2" * 64})
-    publish.record(later, publish.write_commit(later, ""), tip=git.resolve(released.root, BRANCH))
+    publish.record(later, publish.write_commit(later, "", ""), tip=git.resolve(released.root, BRANCH))
     monkeypatch.setenv("SYNTHMILL_GIT_REMOTE", "origin")
     publish.push_git(later)
     tags = {f"refs/tags/{TAG}", f"refs/tags/{later.tag}"}

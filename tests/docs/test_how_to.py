@@ -96,7 +96,7 @@ def test_own_data_come_in_as_the_page_says(tmp_path, monkeypatch):
     scan.run("skin")
     ingest.run("skin")
     said = json.loads((tmp_path / "data" / "ingest" / "skin" / "manifest.json").read_text())
-    assert said["counts"] == {"in": 43, "out": 43, "quarantined": {}}
+    assert said["counts"] == {"in": 43, "out": 43, "quarantined": {}, "withdrawn": 0}
     assert said["dropped"]["attributes"]["remarks"] == 43 - 41, "empty cells are no attribute"
     assert said["approval"]["reference"] == "IRB 2026-113"
     assert sum(split["patients"] for split in said["splits"].values()) == 42

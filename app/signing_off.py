@@ -1,0 +1,70 @@
+"""What `approve`, `refuse` and `verify` say."""
+
+from typing import Any
+
+from app.words import next_step, say
+from schema.errors import SynthmillError
+
+
+def sign_off(dataset: str, decision: str, by: str, role: str, reason: str, digest: str | None) -> dict[str, Any]:
+    """Records a decision; it and where the sign-off stands now, as JSON values."""
+    from catalog import signoff
+    from schema.params import load
+
+    policy = load().dataset(dataset).policy
+    made = signoff.decide(dataset, decision, by, role, reason, policy, digest)
+    version, digests = signoff.candidate(dataset)
+    return {"dataset": dataset, "version": version, "made": vars(made), "standing": signoff.standing(dataset, digests, policy).as_json()}
+
+
+def print_sign_off(said: dict[str, Any]) -> None:
+    made, standing = said["made"], said["standing"]
+    role = f" ({made['role']})" if made["role"] else ""
+    until = f", until {made['expires'][:10]}" if made["expires"] else ""
+    print(f"{said['dataset']} {said['version']}: {made['decision']} by {made['by']}{role}{until}, for the bytes {made['digest'][:12]}")
+    print(f"  evidence {made['evidence']}")
+    if standing["state"] == "refused":
+        print("it will not be published: build it anew, or let who refused it approve it")
+        return next_step(f"report {said['dataset']}")
+    if standing["state"] == "waiting":
+        print(f"still lacking: {'; '.join(standing['lacking'])}")
+        return next_step(f"approve {said['dataset']} --by NAME --role ROLE --reason TEXT")
+    next_step(f"run {said['dataset']}", "publishes it")
+
+
+def verified(what: str) -> dict[str, Any]:
+    """{"release", "workspace"}: what was found whole of a release and, for a dataset by its name alone, of the workspace.
+
+    Raises IntegrityError for the first thing that is not, SynthmillError where there is nothing to verify.
+    """
+    import catalog
+    from catalog import workspace
+
+    inside = None if "@" in what or "/" in what or what in (".", "..") else workspace.check(what)
+    if inside is not None and not catalog.releases(what):
+        return {"release": None, "workspace": inside.as_json()}
+    try:
+        return {"release": catalog.verify(what).as_json(), "workspace": inside.as_json() if inside else None}
+    except SynthmillError:
+        if inside is not None:
+            say(f"the workspace of {what} is as its stages made it; its release is not:")
+        raise
+
+
+def print_verified(what: str, said: dict[str, Any]) -> None:
+    inside, release = said["workspace"], said["release"]
+    if inside:
+        print(
+            f"{what}: {inside['files']} files are as their stages made them, by a record of {inside['statements']} statements "
+            f"({inside['signed']}); {inside['gone']} more are not here now; ledger: {inside['ledger']} rows"
+        )
+    if release is None:
+        print(f"{what}: nothing was released yet")
+        return next_step(f"status {what}")
+    print(
+        f"{what} is {release['release']}, whole: {release['files']} files, {release['bytes']} bytes, {release['images']} images, "
+        f"against {release['against']}; {release['statements']} statements, {release['signed']}"
+    )
+    if release["recalled"]:
+        print(f"it was recalled: {release['recalled']}")
+    next_step(f"show {release['release']}")

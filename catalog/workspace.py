@@ -1,0 +1,52 @@
+"""Whether what a workspace holds of a dataset is still what its stages made, by the record that they wrote as they ran."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from catalog import evidence, ledger
+from catalog.attestation import signers
+from catalog.sums import some
+from schema.digest import sha256_file
+from schema.errors import IntegrityError
+from schema.evidence import SLSA
+from schema.settings import root
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`statements` of the record and rows of the `ledger` hold together; `files` are as stages made them, `gone` are not there now."""
+
+    dataset: str
+    statements: int
+    ledger: int
+    files: int
+    gone: int
+    signed: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check(dataset: str) -> Checked | None:
+    """Holds every file that a stage of the dataset made against the digests in its record; None where there is no record.
+
+    Raises IntegrityError naming the line of the record or of the ledger that was tampered with, or every file whose bytes are none that
+    its stage ever made.
+    """
+    entries = evidence.read(evidence.record_file(dataset))
+    rows = evidence.read(ledger.ledger_file())
+    if not entries:
+        return None
+    made: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.statement.predicate_type == SLSA:
+            for one in entry.statement.subject:
+                made.setdefault(one["name"], set()).add(one["digest"]["sha256"])
+    there = [name for name in made if (root() / name).is_file()]
+    changed = [name for name in there if sha256_file(root() / name) not in made[name]]
+    if changed:
+        raise IntegrityError(
+            f"{len(changed)} of the {len(there)} files that stages of {dataset} made were changed since ({some(sorted(changed))}): "
+            "delete them and run again, so that the stage makes them anew"
+        )
+    return Checked(dataset, len(entries), len(rows), len(there), len(made) - len(there), signers(entries))
