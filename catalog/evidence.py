@@ -12,16 +12,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from catalog.signing import Trusted, public_pem, read_public, signer, trusted
+from catalog.signing import Signing, Trusted, read_public, signer, trusted
 from schema.digest import sha256_json
-from schema.errors import IntegrityError
+from schema.errors import IntegrityError, UsageError
 from schema.evidence import PAYLOAD, RECALL, Statement
 from schema.settings import root
-
-if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,14 @@ def parse(text: str, where: str, trust: Trusted | None = None) -> Iterator[Entry
         yield Entry(number, statement, *_signer_of(found, trust, place))
 
 
-def envelope(statement: Statement, by: "CryptoSigner | None") -> dict[str, Any]:
+def envelope(statement: Statement, by: Signing | None) -> dict[str, Any]:
     """A DSSE envelope, with its own digest and the signer's public key beside what DSSE asks for."""
     from securesystemslib.dsse import Envelope
 
     sealed = Envelope(statement.payload(), PAYLOAD, {})
     if by is not None:
-        sealed.sign(by)
-    whole = sealed.to_dict() | ({"publicKey": public_pem(by.public_key)} if by is not None else {})
+        sealed.sign(by.signer)
+    whole = sealed.to_dict() | ({"publicKey": by.public} if by is not None else {})
     return whole | {"sha256": sha256_json(whole)}
 
 
@@ -143,7 +140,10 @@ def _signer_of(found: dict[str, Any], trust: Trusted, place: str) -> tuple[str |
     from securesystemslib.exceptions import VerificationError
 
     sealed = Envelope.from_dict({**found, "signatures": [dict(one) for one in found["signatures"]]})
-    own = read_public(found["publicKey"].encode(), place)
+    try:
+        own = read_public(found["publicKey"].encode(), place)
+    except (KeyError, AttributeError, UsageError):
+        raise IntegrityError(f"{place} is signed and does not say by which key: it was changed after it was written") from None
     keys = trust.keys or {}
     known = [keys[keyid] for keyid in sealed.signatures if keyid in keys]
     try:

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 REMEDY = "make one with `openssl genpkey -algorithm ed25519 -out FILE`"
 
 
+@dataclass(frozen=True)
+class Signing:
+    """Who signs, and the public key (PEM) that shows it."""
+
+    signer: "CryptoSigner"
+    public: str
+
+
 def signing_key() -> Path | None:
     value = os.environ.get("SYNTHMILL_SIGNING_KEY")
     return Path(value).expanduser() if value else None
 
 
-def signer() -> "CryptoSigner | None":
+def signer() -> Signing | None:
     """Signs with SYNTHMILL_SIGNING_KEY; None where that is not set. Raises UsageError for a key that is not there or is none."""
     path = signing_key()
     if path is None:
@@ -37,20 +45,18 @@ def signer() -> "CryptoSigner | None":
 
 
 @cache
-def _signer(content: bytes, place: str) -> "CryptoSigner":
+def _signer(content: bytes, place: str) -> Signing:
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
     from securesystemslib.exceptions import UnsupportedLibraryError
     from securesystemslib.signer import CryptoSigner
 
     try:
-        return CryptoSigner(load_pem_private_key(content, password=None))
+        private = load_pem_private_key(content, password=None)
+        public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return Signing(CryptoSigner(private), public.decode())
     except (ValueError, TypeError, UnsupportedAlgorithm, UnsupportedLibraryError) as error:
         raise UsageError(f"SYNTHMILL_SIGNING_KEY: {place} is not a private key that can sign ({error}): {REMEDY}") from None
-
-
-def public_pem(key: "SSlibKey") -> str:
-    return key.keyval["public"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,9 @@ def trusted() -> Trusted:
         key = read_public(path.read_bytes(), str(path))
         keys[key.keyid], names[key.keyid] = key, path.stem
     own = signer()
-    if own is not None and own.public_key.keyid not in keys:
-        keys[own.public_key.keyid], names[own.public_key.keyid] = own.public_key, "SYNTHMILL_SIGNING_KEY"
+    if own is not None and own.signer.public_key.keyid not in keys:
+        keyid = own.signer.public_key.keyid
+        keys[keyid], names[keyid] = own.signer.public_key, "SYNTHMILL_SIGNING_KEY"
     return Trusted(keys, names, bool(files))
 
 

@@ -1,0 +1,122 @@
+"""Sign-off: who approved which bytes, until when, and that nothing is published without."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import release_workspace as rw
+
+from catalog import evidence, publish, signoff, versions
+from schema.errors import ApprovalNeeded, UsageError
+from schema.policy import Policy
+
+OFFICER, STEWARD = "privacy-officer", "data-steward"
+TWO = Policy(approvals=2, roles=[OFFICER, STEWARD], days=10)
+LATER = datetime.now(UTC) + timedelta(days=11)
+
+
+def decide(decision="approved", by="Ada", role=OFFICER, policy=TWO, **more):
+    return signoff.decide(rw.NAME, decision, by, role, "read the report", policy, **more)
+
+
+def standing(policy=TWO, when=None):
+    return signoff.standing(rw.NAME, signoff.candidate(rw.NAME)[1], policy, when)
+
+
+def ask(workspace, **policy):
+    workspace.edit_params(lambda section: section.update(policy=policy))
+    workspace.dvc("repro", "--quiet")
+
+
+def test_nothing_is_published_until_every_approval_is_there(workspace):
+    ask(workspace, approvals=2, roles=[OFFICER, STEWARD])
+    with pytest.raises(ApprovalNeeded, match=r"0 of 2 approvals are there.*nobody approved it as privacy-officer.*approve pneumonia --by"):
+        publish.publish(rw.NAME)
+    decide()
+    with pytest.raises(ApprovalNeeded, match="1 of 2 approvals are there; nobody approved it as data-steward"):
+        publish.publish(rw.NAME)
+    assert not versions.releases(rw.NAME)
+    decide(by="Grace", role=STEWARD)
+    assert publish.publish(rw.NAME).version == "v1.0.0"
+    said = workspace.git("show", f"pneumonia@v1.0.0:{publish.attestation.path(rw.NAME)}")
+    people = [one.statement.predicate for one in evidence.parse(said, "") if "decision" in one.statement.predicate]
+    assert [(one["by"], one["role"]) for one in people] == [("Ada", OFFICER), ("Grace", STEWARD)]
+    assert "read the report" not in str(people), "reasons stay inside"
+
+
+def test_one_person_counts_once_however_they_write_their_name(workspace):
+    decide(by="Ada Byron")
+    decide(by=" ada  BYRON ", role=STEWARD)
+    assert standing().lacking[0] == "1 of 2 approvals are there"
+
+
+def test_an_approval_expires(workspace):
+    decide()
+    decide(by="Grace", role=STEWARD)
+    assert standing().state == "approved"
+    late = standing(when=LATER)
+    assert late.state == "waiting"
+    assert any(words.startswith("the approval of Ada expired on") for words in late.lacking)
+
+
+def test_an_approval_is_for_those_bytes_alone(workspace):
+    decide()
+    decide(by="Grace", role=STEWARD)
+    rw.write_samples(workspace.root, range(100, 112))
+    rw.judge(workspace)
+    workspace.dvc("repro", "--quiet")
+    after = standing()
+    assert after.state == "waiting"
+    assert any("the approval of Ada is for other bytes" in words for words in after.lacking)
+
+
+def test_who_read_other_bytes_cannot_approve_these(workspace):
+    with pytest.raises(UsageError, match=r"was built anew: its digest is [0-9a-f]{64}, not beef"):
+        decide(digest="beef")
+    digest = signoff.candidate(rw.NAME)[1].together
+    assert decide(digest=digest[:8]).digest == digest
+
+
+def test_a_refusal_stands_against_any_number_of_approvals_until_it_is_taken_back(workspace):
+    policy = Policy()
+    decide("refused", policy=policy)
+    decide(by="Grace", policy=policy)
+    with pytest.raises(ApprovalNeeded, match=r"was refused.*Ada refused it on .*read the report"):
+        publish.publish(rw.NAME)
+    decide(policy=policy)
+    assert publish.publish(rw.NAME).version == "v1.0.0"
+
+
+@pytest.mark.parametrize(("by", "role"), [("", OFFICER), ("Ada", "janitor"), ("A" * 101, OFFICER)])
+def test_a_sign_off_without_a_name_or_in_no_role_of_the_policy_is_refused(workspace, by, role):
+    before = len(evidence.read(evidence.record_file(rw.NAME)))
+    with pytest.raises(UsageError):
+        decide(by=by, role=role)
+    assert len(evidence.read(evidence.record_file(rw.NAME))) == before
+
+
+def test_a_waiver_lets_one_verdict_pass_and_is_in_the_release_for_ever(workspace):
+    rw.judge(workspace, status="FAIL", value=0.2, interval=(0.15, 0.25))
+    from schema.verdict import Verdict
+
+    verdict = Verdict.load(workspace.root / "reports" / rw.NAME / "gates/mia-white-box/verdict.json")
+    waiver = {"gate": "mia-white-box", "verdict": "0" * 64, "reason": "The board accepted this.", "by": ["Ada", "Grace"]}
+    from tests.tasks.test_release_stage import GateFailed, release
+
+    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver]}))
+    with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
+        release.run(rw.NAME)
+    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver | {"verdict": verdict.digest}]}))
+    release.run(rw.NAME)
+    from schema.digest import read_json
+
+    [gate] = [one for one in read_json(workspace.release / "provenance.json")["gates"] if one["gate"] == "mia-white-box"]
+    assert (gate["status"], gate["waived"]["by"]) == ("FAIL", ["Ada", "Grace"])
+    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver | {"verdict": verdict.digest, "until": "2020-01-01"}]}))
+    with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
+        release.run(rw.NAME)
+
+
+@pytest.mark.parametrize("by", [["Ada"], ["Ada", "ada "], ["Ada", ""]])
+def test_a_waiver_needs_two_people(by):
+    with pytest.raises(ValueError, match=r"people|at least 2"):
+        Policy(waivers=[{"gate": "fid", "verdict": "0" * 64, "reason": "The board accepted this.", "by": by}])
