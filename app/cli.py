@@ -348,6 +348,23 @@ def report(
         next_step(f"report {dataset}{' --public' if public else ''} --open")
 
 
+@verb("catalog rebuild", name="catalog")
+def catalog_(
+    what: Annotated[str, typer.Argument(metavar="rebuild", help="make the index anew from git's tags and the store")],
+    as_json: Json = False,
+) -> None:
+    """Make the catalog's index anew, from git's tags and the store alone. Releases whose tags are not in this checkout leave it."""
+    if what != "rebuild":
+        raise UsageError(f"catalog knows `rebuild`, not {what!r}")
+    from catalog.database import index
+
+    held = index.rebuild()
+    if as_json:
+        return print_json({"releases": held})
+    print(f"the index was made anew: {held} releases")
+    next_step("search QUERY")
+
+
 @verb("ledger", "ledger --json")
 def ledger(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="first enter tags that have no row, from their releases' files")] = False,

@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from catalog.database import index
 from catalog.publish import preflight, publish, released
 from schema.digest import read_json, write_json
 from schema.errors import ApprovalNeeded, GateFailed, IntegrityError, SynthmillError
@@ -156,6 +157,11 @@ def publish_release(dataset: str, journal: Journal) -> dict[str, Any]:
         mark_released(dataset, model, release.tag)
     except Exception as error:  # noqa: BLE001  whatever the tracking server's fault is, the release is out and stays out
         journal.warnings.append(f"the model registry was not told of {release.tag}: {error}")
+    try:
+        index.add(release)
+    except SynthmillError as error:
+        # The index is made from tags, and catches up when it is opened next.
+        journal.warnings.append(f"the catalog's index lacks {release.tag} until somebody searches it: {error}")
     journal.say("publish", "done")
     return release.model_dump(mode="json")
 

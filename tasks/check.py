@@ -3,7 +3,7 @@
 import shutil
 
 import models.generators
-from catalog import git
+from catalog import git, signing
 from models.generators import Shape
 from schema.errors import SynthmillError, UsageError
 from schema.params import Dataset, load
@@ -27,6 +27,8 @@ def check(dataset: str) -> Source:
         # A stage depends on its section, and DVC knows no defaults.
         if name not in section.model_fields_set:
             raise UsageError(f"datasets.{dataset}.{name}: missing; write `{name}: {{}}` for the defaults")
+    if signing.signer() is None and section.policy.signed:
+        raise UsageError(f"datasets.{dataset}.policy.signed wants a signed record: set SYNTHMILL_SIGNING_KEY ({signing.REMEDY})")
     _check_training(dataset, section)
     _check_bounds(dataset, section)
     for kind in params.panel:
