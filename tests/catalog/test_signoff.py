@@ -1,5 +1,7 @@
 """Sign-off: who approved which bytes, until when, and that nothing is published without."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -114,6 +116,18 @@ def test_a_waiver_lets_one_verdict_pass_and_is_in_the_release_for_ever(workspace
     workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver | {"verdict": verdict.digest, "until": "2020-01-01"}]}))
     with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
         release.run(rw.NAME)
+
+
+def test_the_form_of_the_flow_records_the_same(workspace):
+    words = ["--by", "Ada", "--reason", "read the report", "--role", OFFICER]
+    env = {**workspace.env, "PREFECT_HOME": str(workspace.home / "prefect"), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "200"}
+    command = [sys.executable, "-m", "flows.sign_off", rw.NAME]
+    done = subprocess.run([*command, "approved", *words], env=env, cwd=workspace.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [made] = standing(Policy()).counted
+    assert (made.by, made.role, made.decision) == ("Ada", OFFICER, "approved")
+    (workspace.release / "provenance.json").unlink()
+    assert subprocess.run([*command, "approved", *words], env=env, cwd=workspace.root, capture_output=True, check=False).returncode == 1
 
 
 @pytest.mark.parametrize("by", [["Ada"], ["Ada", "ada "], ["Ada", ""]])
