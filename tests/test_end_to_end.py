@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from catalog import evidence, workspace
+from schema.errors import IntegrityError
+from schema.evidence import SLSA
 from tests.conftest import CHECKOUT
 
 TINY = {
@@ -22,6 +25,7 @@ TINY = {
     "train": {"kind": "ddpm", "channels": [8, 16], "steps": 20, "batch_size": 16, "warmup": 2, "timesteps": 50},
     "sample": {"n": 96, "batch_size": 32, "shard_size": 64, "steps": 3},
     "report": {"pairs": 4},
+    "policy": {},
     "gates": {
         "utility": {"threshold": -0.99, "steps": 60, "ratios": [], "bootstrap": 100},
         "mia-white-box": {"threshold": 0.49, "timesteps": [5, 20], "proximal_timesteps": [10], "bootstrap": 100, "claims": ["auc"]},
@@ -84,10 +88,10 @@ class Workspace:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("end-to-end"))
-    code, outcome = workspace.run()
+    made = Workspace(tmp_path_factory.mktemp("end-to-end"))
+    code, outcome = made.run()
     assert (code, outcome["status"], outcome["version"]) == (0, "released", "v1.0.0"), outcome
-    return workspace
+    return made
 
 
 def ran(outcome: dict) -> list[str]:
@@ -123,6 +127,39 @@ def test_dvc_alone_in_another_clone_gives_the_same_bytes(built, tmp_path):
     built.call("git", "clone", "-q", str(built.folder), str(clone))
     built.call(sys.executable, "-m", "dvc", "repro", "-q", "release@tiny", cwd=clone)
     assert built.release_files(clone) == built.release_files()
+
+
+TAMPERED = (
+    "reports/tiny/gates/utility/verdict.json",
+    "reports/tiny/report/public/report.html",
+    "data/samples/tiny/shard-00000.parquet",
+    "data/evidence/tiny.intoto.jsonl",
+    "data/evidence/ledger.intoto.jsonl",
+)
+
+
+@pytest.mark.timeout(420)
+def test_verify_names_each_thing_that_was_tampered_with(built, monkeypatch):
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(built.folder))
+    whole = workspace.check("tiny")
+    assert (whole.gone, whole.ledger) == (0, 1)
+    stages = {"ingest", "train", "sample", "report", "release", *(f"gate {gate}" for gate in built.params["panel"])}
+    runs = [entry.statement.predicate for entry in evidence.read(evidence.record_file("tiny")) if entry.statement.predicate_type == SLSA]
+    assert {run["buildDefinition"]["externalParameters"]["stage"] for run in runs} == stages
+    for name in TAMPERED:
+        path = built.folder / name
+        before = path.read_bytes()
+        bent = bytearray(before)
+        bent[len(bent) // 2] ^= 1
+        path.unlink()
+        path.write_bytes(bent)
+        with pytest.raises(IntegrityError, match=path.name):
+            workspace.check("tiny")
+        if path.suffix == ".html":
+            assert built.call(sys.executable, "-m", "app.cli", "verify", "tiny", check=False).returncode == 5
+        path.write_bytes(before)
+    said = json.loads(built.call(sys.executable, "-m", "app.cli", "verify", "tiny", "--json").stdout)
+    assert said["release"]["statements"] == 1 + len(built.params["panel"])
 
 
 @pytest.mark.timeout(420)
