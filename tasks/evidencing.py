@@ -16,8 +16,9 @@ RESULTS = {"PASS": "PASSED", "FAIL": "FAILED"}
 
 
 def stage_name() -> str:
-    """The stage that this process runs: `train` for `python -m tasks.train`."""
-    return sys.modules["__main__"].__spec__.name.split(".")[-1]
+    """The stage that this process runs: `train` for `python -m tasks.train`; nothing for a process that is no stage's."""
+    spec = sys.modules["__main__"].__spec__
+    return spec.name.split(".")[-1] if spec else ""
 
 
 class Run:
@@ -54,10 +55,11 @@ def digests(files: list[Path]) -> list[dict[str, Any]]:
 
 
 def code_state(code: str) -> dict[str, Any]:
-    """The commit, whether anything differed from it, and digests of the code and of its dependencies."""
+    """The commit (None outside a repository), what differed from it, and digests of the code and of its dependencies."""
+    commit = git.resolve(root(), "HEAD")
     return {
-        "commit": git.resolve(root(), "HEAD"),
-        "modified": git.changed_files(root()),
+        "commit": commit,
+        "modified": git.changed_files(root()) if commit else None,
         "code_sha256": code,
         "requirements_lock_sha256": sha256_file(stage.ROOT / "requirements.lock"),
     }

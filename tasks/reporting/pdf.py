@@ -27,7 +27,7 @@ def write_pdf(html: str, path: Path, paper: str = "A4") -> None:
     """
     if paper not in PAPERS:
         raise UsageError(f"no paper is called {paper!r}; there are: {', '.join(PAPERS)}")
-    weasyprint = _weasyprint()
+    weasyprint = renderer()
     from weasyprint.text.fonts import FontConfiguration
     from weasyprint.urls import FatalURLFetchingError
 
@@ -65,7 +65,8 @@ def font_addresses() -> list[str]:
     return [(folder / file).as_uri() for _, file, _, _ in FACES]
 
 
-def _weasyprint() -> Any:
+def renderer() -> Any:
+    """WeasyPrint. Raises SynthmillError where it cannot load Pango."""
     try:
         import weasyprint
     except OSError as error:
@@ -73,6 +74,10 @@ def _weasyprint() -> Any:
             f"a PDF needs Pango, which this machine lacks ({error.args[0].splitlines()[0]}): install libpango-1.0-0, libpangoft2-1.0-0 "
             "and libharfbuzz-subset0 (Debian, Ubuntu; on others the packages of the same libraries), or take the HTML"
         ) from None
+    from PIL import ImageFile
+
+    # WeasyPrint has Pillow take truncated images for whole ones, in all of the process: an ingest must not.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     return weasyprint
 
 

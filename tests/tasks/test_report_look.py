@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tasks.reporting import plots
+from tasks.reporting.pdf import renderer
 from tests.conftest import CHECKOUT
 from tests.report_workspace import made, written
 
@@ -97,7 +98,7 @@ def test_no_script_and_no_request_leaves_the_page(pages):
 
 @pytest.mark.parametrize("size", ["A4", "Letter"])
 def test_it_prints_on_either_paper_with_the_decision_and_all_gates_on_two_pages_and_nothing_cut(pages, size):
-    weasyprint = pytest.importorskip("weasyprint")
+    weasyprint = renderer()
     sheet = weasyprint.CSS(string=f"@page {{ size: {size} }}")
     printed = weasyprint.HTML(string=pages["public/report.html"]).render(stylesheets=[sheet])
     where: dict[str, int] = {}

@@ -122,3 +122,10 @@ def test_without_pango_the_error_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(SynthmillError, match=r"install libpango-1\.0-0 and libpangoft2-1\.0-0|install libpango"):
         pdf.write_pdf(PAGE.format(""), tmp_path / "a.pdf")
     assert not names(tmp_path)
+
+
+def test_after_a_pdf_was_made_a_truncated_image_is_still_no_image(tmp_path):
+    from PIL import ImageFile
+
+    pdf.write_pdf(PAGE.format(TABLE), tmp_path / "x.pdf")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False

@@ -109,7 +109,7 @@ def test_a_torn_line_of_a_killed_process_goes_and_nothing_else(place):
 
 def test_processes_that_append_at_once_lose_nothing(place):
     code = (
-        "import sys; from catalog import evidence; from tests.catalog.test_evidence import run_of\n"
+        "import sys; from catalog import evidence; from tests.catalog.test_the_record import run_of\n"
         "for number in range(20): evidence.append(evidence.record_file('pneumonia'), run_of(f'{sys.argv[1]}-{number}'))"
     )
     env = {**os.environ, "PYTHONPATH": f"{rw.CHECKOUT}:{rw.CHECKOUT / 'tests'}"}
