@@ -11,8 +11,9 @@ from typing import Any
 
 from catalog import evidence, git, signing
 from catalog.signoff import Standing
+from catalog.sums import some
 from schema.errors import IntegrityError, UsageError
-from schema.evidence import PREVIOUS, SIGN_OFF, Statement, described, now, stage_run, test_result
+from schema.evidence import PREVIOUS, SIGN_OFF, SLSA, TEST_RESULT, Statement, described, now, stage_run, test_result
 from schema.release import Release
 
 RESULTS = {"PASS": "PASSED"}
@@ -24,17 +25,33 @@ def path(dataset: str) -> str:
 
 def bundle(release: Release, said: dict[str, Any], standing: Standing, signed: bool = False) -> str:
     """The statements of a release that is about to be tagged, a line each. `said`: its provenance.json; `signed`: whether the policy asks
-    for signatures. Raises UsageError where there is no key then, IntegrityError where the record was tampered with."""
+    for signatures. Raises UsageError where there is no key then, or a statement that is not signed, IntegrityError where the record was
+    tampered with."""
     by = signing.signer()
     if signed and by is None:
         raise UsageError(f"the policy of {release.dataset} asks for a signed record: set SYNTHMILL_SIGNING_KEY ({signing.REMEDY})")
     entries = evidence.read(evidence.record_file(release.dataset))
+    if signed:
+        _all_signed(release.dataset, entries, standing)
     lines, previous = [], None
     for statement in statements(release, said, standing, entries[-1].digest if entries else None):
         chained = statement.after(previous)
         previous = chained.digest
         lines.append(json.dumps(evidence.envelope(chained, by)))
     return "\n".join(lines) + "\n"
+
+
+def _all_signed(dataset: str, entries: list[evidence.Entry], standing: Standing) -> None:
+    """Raises UsageError where the newest statement about a stage, a check or a gate, or a sign-off that counts, is not signed."""
+    newest = {entry.statement.about: entry for entry in entries if entry.statement.predicate_type in (SLSA, TEST_RESULT)}
+    counted = {one.evidence for one in standing.counted}
+    unsigned = [what for what, entry in newest.items() if entry.signed_by is None]
+    unsigned += ["a sign-off" for entry in entries if entry.digest in counted and entry.signed_by is None]
+    if unsigned:
+        raise UsageError(
+            f"the policy of {dataset} asks for a signed record, and {len(unsigned)} statements were written without SYNTHMILL_SIGNING_KEY "
+            f"({some(unsigned)}): run those stages again with it (`run {dataset} --force-stage NAME`), and sign off again"
+        )
 
 
 def statements(release: Release, said: dict[str, Any], standing: Standing, head: str | None) -> list[Statement]:

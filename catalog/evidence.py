@@ -46,7 +46,8 @@ def record_file(dataset: str) -> Path:
 def append(path: Path, *statements: Statement) -> list[Statement]:
     """Adds statements to a record, chained and, with SYNTHMILL_SIGNING_KEY, signed; they are on the disk when this returns.
 
-    Processes may append at the same time. A line that a killed process left torn is dropped first. Raises UsageError for a bad key.
+    Processes may append at the same time. A line that a killed process left torn is dropped first. Raises UsageError for a bad key,
+    IntegrityError where the last line is not what was written.
     """
     return append_with(path, lambda _: statements)
 
@@ -61,7 +62,7 @@ def append_with(path: Path, make: Callable[[Callable[[], list[Entry]]], Iterable
         content = stream.read()
         whole = content[: content.rfind(b"\n") + 1]
         lines = whole.splitlines()
-        previous = _open_envelope(json.loads(lines[-1])).digest if lines else None
+        previous = _opened(lines[-1], f"line {len(lines)} of {path}")[1].digest if lines else None
         written = []
         for statement in make(lambda: list(parse(whole.decode(), str(path)))):
             written.append(statement.after(previous))
@@ -98,14 +99,7 @@ def parse(text: str, where: str, trust: Trusted | None = None) -> Iterator[Entry
     previous = None
     for number, line in enumerate(text.splitlines(), 1):
         place = f"line {number} of {where}"
-        try:
-            found = json.loads(line)
-            digest = found.pop("sha256")
-            if sha256_json(found) != digest:
-                raise IntegrityError(f"{place} was changed after it was written")
-            statement = _open_envelope(found)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise IntegrityError(f"{place} is not a record ({type(error).__name__}): it was changed after it was written") from None
+        found, statement = _opened(line, place)
         if statement.previous != previous:
             raise IntegrityError(f"{place} does not follow the line before it: a line was changed, taken out or put in there")
         previous = statement.digest
@@ -123,10 +117,18 @@ def envelope(statement: Statement, by: Signing | None) -> dict[str, Any]:
     return whole | {"sha256": sha256_json(whole)}
 
 
-def _open_envelope(found: dict[str, Any]) -> Statement:
-    if found["payloadType"] != PAYLOAD:
-        raise ValueError(found["payloadType"])
-    return Statement.model_validate_json(base64.b64decode(found["payload"], validate=True))
+def _opened(line: str | bytes, place: str) -> tuple[dict[str, Any], Statement]:
+    """The envelope and the statement of a line. Raises IntegrityError for one that is not what was written."""
+    try:
+        found = json.loads(line)
+        digest = found.pop("sha256")
+        if sha256_json(found) != digest:
+            raise IntegrityError(f"{place} was changed after it was written")
+        if found["payloadType"] != PAYLOAD:
+            raise ValueError(found["payloadType"])
+        return found, Statement.model_validate_json(base64.b64decode(found["payload"], validate=True))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{place} is not a record ({type(error).__name__}): it was changed after it was written") from None
 
 
 def _signer_of(found: dict[str, Any], trust: Trusted, place: str) -> tuple[str | None, bool]:

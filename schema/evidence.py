@@ -45,6 +45,16 @@ class Statement(BaseModel):
     def previous(self) -> str | None:
         return (self.predicate.get(PREVIOUS) or {}).get("sha256")
 
+    @property
+    def about(self) -> str:
+        """The stage that ran, the check or gate that found something, or else what kind of statement it is."""
+        said = self.predicate
+        if self.predicate_type == SLSA:
+            return str(said["buildDefinition"]["externalParameters"]["stage"])
+        if self.predicate_type == TEST_RESULT:
+            return next(iter([*said["passedTests"], *said["warnedTests"], *said["failedTests"]]))
+        return {SIGN_OFF: "sign-off", RECALL: "recall", LEDGER: "ledger"}.get(self.predicate_type, self.predicate_type)
+
     def after(self, previous: str | None) -> "Statement":
         """The same statement, chained to the one of that digest."""
         link = {"sha256": previous} if previous else None

@@ -35,6 +35,8 @@ class Run:
         if not made:
             return
         params = load().dataset(self.dataset).model_dump(mode="json")
+        # It keys who is dealt where, and is no reader's business.
+        params["ingest"]["split"].pop("salt")
         subject = digests(made)
         run = stage_run(
             f"{self.name} {self.gate}" if self.gate else self.name,

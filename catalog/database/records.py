@@ -10,7 +10,7 @@ from catalog import evidence, signoff
 from catalog.database.tables import Approval, Evidence, Record, Release, Spent
 from schema.digest import sha256_bytes
 from schema.evidence import LEDGER as LEDGER_TYPE
-from schema.evidence import SIGN_OFF, SLSA, TEST_RESULT, Statement
+from schema.evidence import TEST_RESULT, Statement
 from schema.release import Tombstone
 
 LEDGER = "ledger"
@@ -43,7 +43,7 @@ def read(connection: Connection, name: str) -> None:
         connection.execute(delete(Evidence).where(Evidence.release == release["tag"]))
         connection.execute(delete(Approval).where(Approval.release == release["tag"]))
         about = [entry for entry in entries if concerns(entry.statement, release)]
-        named = {entry.digest: _name(entry.statement) for entry in about}
+        named = {entry.digest: entry.statement.about for entry in about}
         _insert(connection, Evidence, [{"release": release["tag"], "digest": digest, "name": what} for digest, what in named.items()])
         _insert(connection, Approval, list(approvals(about, release["tag"])))
 
@@ -83,16 +83,6 @@ def spendings(entries: list[evidence.Entry]) -> Iterator[dict[str, Any]]:
         number = seen[tag] = seen.get(tag, -1) + 1
         claimed = {field: account[field] for field in ("epsilon", "delta", "unit")}
         yield {"tag": tag, "entry": number, **claimed, "patients": said["patients"]}
-
-
-def _name(statement: Statement) -> str:
-    """The stage, the gate, or what kind of statement it is."""
-    said = statement.predicate
-    if statement.predicate_type == SLSA:
-        return str(said["buildDefinition"]["externalParameters"]["stage"])
-    if statement.predicate_type == TEST_RESULT:
-        return next(iter([*said["passedTests"], *said["warnedTests"], *said["failedTests"]]))
-    return "sign-off" if statement.predicate_type == SIGN_OFF else statement.predicate_type
 
 
 def _state(name: str) -> str | None:

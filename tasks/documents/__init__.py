@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from catalog import signoff
 from catalog.evidence import Entry
-from schema.evidence import SLSA, TEST_RESULT
+from schema.evidence import RECALL, SLSA, TEST_RESULT
 from tasks.documents._blocks import NOTHING, Claim, Section
 from tasks.documents._edition import Edition
 
@@ -66,7 +66,7 @@ class Evidence:
 
     def run(self, stage: str) -> Source | None:
         """The newest run of a stage: `params`, `said`, `code`, `started`, `finished`."""
-        runs = [one for one in self._of(SLSA) if one.statement.predicate["buildDefinition"]["externalParameters"]["stage"] == stage]
+        runs = [one for one in self._of(SLSA) if one.statement.about == stage]
         return _run(runs[-1]) if runs else None
 
     @cached_property
@@ -95,6 +95,14 @@ class Evidence:
             return []
         together = signoff.ReleaseDigests.model_validate(digests).together
         return list({one.person: one for one in signoff.history(self.entries) if one.digest == together}.values())
+
+    @cached_property
+    def recall(self) -> Source | None:
+        """The recall of the newest release; None where nobody recalled it."""
+        release = self.run("release")
+        tag = f"{self.dataset}@{release.get('said.version')}" if release else None
+        found = [one for one in self._of(RECALL) if tag in one.statement.predicate["releases"]]
+        return Source(found[-1].digest, found[-1].statement.predicate) if found else None
 
     @cached_property
     def privacy(self) -> tuple[dict[str, Any] | None, str] | None:

@@ -14,6 +14,15 @@ def built(evidence: Evidence) -> Claim:
     )
 
 
+def recalled(evidence: Evidence) -> list[tuple[str, Claim]]:
+    """That the newest release was recalled, in every edition, as its tombstone says it in public; nothing where it was not."""
+    gone = evidence.recall
+    if gone is None:
+        return []
+    words = f"recalled on {gone.get('at')[:10]} by {gone.get('by')}: {gone.get('reason')}. It is not to be used"
+    return [("Recall", Claim(words, (gone.digest,), status="RECALLED"))]
+
+
 def decision(evidence: Evidence) -> Claim:
     """Where people's decisions about the newest release's bytes stand; whether an approval has expired is for the reader's calendar."""
     signed = evidence.signoffs

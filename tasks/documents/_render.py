@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 
-from schema.evidence import SIGN_OFF, SLSA
+from schema.evidence import SLSA
 from tasks.documents import Document, Evidence
 from tasks.documents._blocks import NOT_EVIDENCED, Claim, Section, claims
 from tasks.documents._edition import Edition
@@ -63,13 +63,11 @@ def cited(made: list[Claim], evidence: Evidence) -> list[dict[str, Any]]:
 
 def what(statement: Any) -> str:
     """What a statement is, in words."""
-    predicate = statement.predicate
     if statement.predicate_type == SLSA:
-        return f"run of {predicate['buildDefinition']['externalParameters']['stage']}"
-    if statement.predicate_type == SIGN_OFF:
-        return "sign-off"
-    said = predicate.get("synthmill_said") or {}
-    return f"verdict of {said['gate']}" if "gate" in said else "checks of the data"
+        return f"run of {statement.about}"
+    if "gate" in (statement.predicate.get("synthmill_said") or {}):
+        return f"verdict of {statement.about}"
+    return {"data-checks": "checks of the data"}.get(statement.about, statement.about)
 
 
 def signature(entry: Any) -> str:

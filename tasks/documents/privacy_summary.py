@@ -14,6 +14,7 @@ class Plugin(Document):
     def sections(self, evidence: Evidence, edition: Edition) -> list[Section]:
         sheet, checks = evidence.sheet, evidence.checks
         facts = [
+            *_people.recalled(evidence),
             ("Built", _people.built(evidence)),
             ("Decision of people", _people.decision(evidence)),
             ("Holds until", _people.until(evidence)),

@@ -96,28 +96,6 @@ def test_a_sign_off_without_a_name_or_in_no_role_of_the_policy_is_refused(worksp
     assert len(evidence.read(evidence.record_file(rw.NAME))) == before
 
 
-def test_a_waiver_lets_one_verdict_pass_and_is_in_the_release_for_ever(workspace):
-    rw.judge(workspace, status="FAIL", value=0.2, interval=(0.15, 0.25))
-    from schema.verdict import Verdict
-
-    verdict = Verdict.load(workspace.root / "reports" / rw.NAME / "gates/mia-white-box/verdict.json")
-    waiver = {"gate": "mia-white-box", "verdict": "0" * 64, "reason": "The board accepted this.", "by": ["Ada", "Grace"]}
-    from tests.tasks.test_release_stage import GateFailed, release
-
-    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver]}))
-    with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
-        release.run(rw.NAME)
-    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver | {"verdict": verdict.digest}]}))
-    release.run(rw.NAME)
-    from schema.digest import read_json
-
-    [gate] = [one for one in read_json(workspace.release / "provenance.json")["gates"] if one["gate"] == "mia-white-box"]
-    assert (gate["status"], gate["waived"]["by"]) == ("FAIL", ["Ada", "Grace"])
-    workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver | {"verdict": verdict.digest, "until": "2020-01-01"}]}))
-    with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
-        release.run(rw.NAME)
-
-
 def test_the_form_of_the_flow_records_the_same(workspace):
     words = ["--by", "Ada", "--reason", "read the report", "--role", OFFICER]
     env = {**workspace.env, "PREFECT_HOME": str(workspace.home / "prefect"), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "200"}

@@ -8,9 +8,12 @@ import sys
 
 import pytest
 import release_workspace as rw
+from google.protobuf.json_format import ParseDict
 from in_toto_attestation.v1.statement import Statement as Judge
+from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 from catalog import evidence, publish, reader, workspace
+from schema.digest import sha256_file
 from schema.errors import IntegrityError, UsageError
 from schema.evidence import SLSA, TEST_RESULT, described, stage_run
 from schema.evidence import test_result as result_of
@@ -50,12 +53,7 @@ def test_statements_are_in_toto_s_by_its_own_reader(place):
     kinds = []
     for line in place.read_text().splitlines():
         said = json.loads(base64.b64decode(json.loads(line)["payload"]))
-        judged = Judge([], "", {})
-        judged.copy_from_pb(type(judged.pb)())
-        from google.protobuf.json_format import ParseDict
-
-        ParseDict(said, judged.pb)
-        judged.validate()
+        Judge.copy_from_pb(ParseDict(said, StatementMessage())).validate()
         kinds.append(said["predicateType"])
     assert kinds == [SLSA, TEST_RESULT]
     assert said["predicate"]["warnedTests"] == ["fid"]
@@ -105,6 +103,17 @@ def test_a_torn_line_of_a_killed_process_goes_and_nothing_else(place):
     assert len(evidence.read(place)) == 3
     evidence.append(place, run_of("next"))
     assert len(evidence.read(place)) == 4
+
+
+def test_nothing_is_added_behind_a_line_that_was_bent(place):
+    a_record(place)
+    lines = place.read_text().splitlines()
+    for bent in ("{}", "garbage", lines[2].replace("payload", "Payload", 1)):
+        place.write_text("\n".join([*lines[:2], bent]) + "\n")
+        before = place.read_bytes()
+        with pytest.raises(IntegrityError, match=r"line 3 of .*pneumonia\.intoto\.jsonl"):
+            evidence.append(place, run_of("next"))
+        assert place.read_bytes() == before
 
 
 def test_processes_that_append_at_once_lose_nothing(place):
@@ -160,15 +169,11 @@ def test_a_key_that_is_missing_or_none_stops_before_anything_is_written(place, t
     assert not place.exists()
 
 
-def test_a_release_s_commit_attests_of_its_bytes_and_verify_reads_it(reader_of_released):
+@pytest.mark.usefixtures("released")
+def test_a_release_s_commit_attests_of_its_bytes_and_verify_reads_it():
     found = reader.verify(rw.NAME)
     assert found.statements == 1 + len(rw.PARAMS["panel"])
     assert found.signed == "not signed"
-
-
-@pytest.fixture
-def reader_of_released(reader):
-    return reader
 
 
 def test_an_attestation_of_other_bytes_is_refused(released):
@@ -192,13 +197,38 @@ def test_a_policy_that_wants_signatures_publishes_nothing_without_a_key(workspac
     assert workspace.git("tag") == ""
 
 
+def test_a_policy_that_wants_signatures_names_the_stage_that_ran_without_a_key(workspace, tmp_path, monkeypatch):
+    workspace.edit_params(lambda section: section.update(policy={"signed": True}))
+    workspace.dvc("repro", "--quiet")
+    monkeypatch.setenv("SYNTHMILL_SIGNING_KEY", str(key(tmp_path / "key.pem")))
+    with pytest.raises(UsageError, match=r"1 statements were written without SYNTHMILL_SIGNING_KEY \(release\)"):
+        publish.publish(rw.NAME)
+    assert workspace.git("tag") == ""
+    again = Workspace.with_key(workspace, tmp_path / "key.pem")
+    again.dvc("repro", "--quiet", "--force", f"release@{rw.NAME}")
+    assert publish.publish(rw.NAME).version == "v1.0.0"
+    assert reader.verify(rw.NAME).signed.startswith("signed by SYNTHMILL_SIGNING_KEY")
+
+
+class Workspace(rw.Workspace):
+    """One whose stages sign."""
+
+    @classmethod
+    def with_key(cls, workspace, path):
+        made = cls(workspace.root, workspace.home)
+        made.key = path
+        return made
+
+    @property
+    def env(self):
+        return {**super().env, "SYNTHMILL_SIGNING_KEY": str(self.key)}
+
+
 FILES = ["reports/pneumonia/gates/mia-white-box/verdict.json", "data/releases/pneumonia/data/train-00000-of-00001.parquet"]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_byte_that_was_flipped_in_what_a_stage_made_is_named(workspace, name):
-    from schema.digest import sha256_file
-
     made = [described(one, sha256_file(root() / one)) for one in FILES]
     evidence.append(evidence.record_file(rw.NAME), stage_run("release", rw.NAME, made, [], {}, {}, "", ""))
     files = workspace_check().files

@@ -351,3 +351,20 @@ for images in (folder, files):
     printed = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     expected = [12, [16, 16], int(rw.pixels(3)[2, 5, 0]), rw.CLASSES, 1]
     assert [json.loads(line) for line in printed.splitlines()] == [expected, expected]
+
+
+def test_a_waiver_lets_one_verdict_pass_and_is_in_the_release_for_ever(workspace):
+    def waive(**more) -> None:
+        waiver = {"gate": "mia-white-box", "reason": "The board accepted this.", "by": ["Ada", "Grace"], **more}
+        workspace.edit_params(lambda section: section.update(policy={"waivers": [waiver]}))
+
+    rw.judge(workspace, status="FAIL", value=0.2, interval=(0.15, 0.25))
+    digest = read_json(workspace.root / "reports" / rw.NAME / "gates/mia-white-box/verdict.json")["sha256"]
+    for held_back in ({"verdict": "0" * 64}, {"verdict": digest, "until": "2020-01-01"}):
+        waive(**held_back)
+        with pytest.raises(GateFailed, match="mia-white-box: FAIL"):
+            release.run(rw.NAME)
+    waive(verdict=digest)
+    release.run(rw.NAME)
+    [gate] = [one for one in read_json(workspace.release / "provenance.json")["gates"] if one["gate"] == "mia-white-box"]
+    assert (gate["status"], gate["waived"]["by"]) == ("FAIL", ["Ada", "Grace"])

@@ -3,8 +3,9 @@
 import document_record as dr
 import pytest
 
+from schema.evidence import RECALL, Statement, described
 from tasks import evidencing
-from tasks.documents import Evidence, _gates, _people, ema_0070
+from tasks.documents import Evidence, _gates, _people, ema_0070, privacy_summary
 from tasks.documents._blocks import Claim, claims
 from tasks.documents._edition import Edition
 
@@ -104,3 +105,22 @@ def test_no_claim_of_privacy_is_told_from_no_evidence_of_one(tmp_path):
     silent = dr.of_stage("train", {}, {"digest": dr.MODEL})
     assert _gates.privacy_claimed(evidence(tmp_path / "b", silent), Edition.PUBLIC).words is None
     assert claims([]) == []
+
+
+def test_a_recalled_release_says_so_first_and_another_says_nothing_of_it(tmp_path):
+    assert "recalled" not in str(privacy_summary.Plugin().sections(evidence(tmp_path / "whole"), Edition.PUBLIC))
+    said = {
+        "releases": [f"{dr.DATASET}@v1.0.0"],
+        "reason": "consent withdrawn",
+        "by": "Ada",
+        "at": "2026-01-02T03:04:05Z",
+        "withdrawal": "0",
+    }
+    for number, tags in enumerate(([f"{dr.DATASET}@v1.0.0"], [f"{dr.DATASET}@v0.9.0"])):
+        gone = Statement(subject=[described("x", "0" * 64)], predicateType=RECALL, predicate={**said, "releases": tags})
+        found = evidence(tmp_path / str(number), gone)
+        told = dict(_people.recalled(found))
+        assert bool(told) == (number == 0)
+        if told:
+            assert told["Recall"].words == "recalled on 2026-01-02 by Ada: consent withdrawn. It is not to be used"
+            assert told["Recall"].on == (found.entries[-1].digest,)
