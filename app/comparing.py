@@ -26,7 +26,7 @@ def list_all(found: list[Release], as_json: bool) -> None:
             ]
         )
     rows = [(row[0], ", ".join(each) or "-", *row[1:]) for row, each in zip(release_rows(found, gone), named, strict=True)]
-    print_table(("release", "stages", "images", "labels", "gates", ""), rows)
+    print_table(("release", "stages", "images", "labels", "gates"), rows)
     if found:
         next_step(f"promote {found[-1].tag} prod")
 

@@ -21,7 +21,7 @@ RUNNER = re.compile(r"\d\d:\d\d:\d\d\.\d+ \| ")
 @dataclass(frozen=True)
 class Outcome:
     """`status` is one of EXIT_CODES; `release` the folder of the built release; `verdicts` hold the fields of a Verdict;
-    `code` is the exit code where the status alone does not say it (damaged bytes)."""
+    `code` is the exit code where the status alone does not say it (damaged bytes); `seconds`: how long it took, gates side by side."""
 
     dataset: str
     status: str
@@ -33,6 +33,7 @@ class Outcome:
     message: str = ""
     log: str | None = None
     code: int | None = None
+    seconds: float | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Outcome":
@@ -86,14 +87,13 @@ def print_summary(outcome: Outcome) -> None:
     """The closing summary on stdout, and the next command."""
     head = HEADS.get(outcome.status, outcome.status).format(tag=outcome.tag)
     print(f"\n{outcome.dataset}: {head}{f' · {outcome.message}' if outcome.message else ''}")
-    took = sum(stage.get("seconds") or 0 for stage in outcome.stages)
     facts = {
         "version": outcome.version,
         "tag": outcome.tag,
         "release": outcome.release,
         "report": outcome.report,
         "log": outcome.log,
-        "took": duration(took) if took else None,
+        "took": duration(outcome.seconds) if outcome.seconds else None,
     }
     for name, value in facts.items():
         if value:

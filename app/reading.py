@@ -131,10 +131,9 @@ def checked(dataset: str) -> tuple[list[dict[str, str]], int]:
 
 
 def release_rows(releases: Iterable[Release], recalled: Mapping[str, Tombstone]) -> list[tuple[str, ...]]:
-    """Rows of `list`: release, images, labels, gates, and whether it was recalled."""
+    """Rows of `list`: release and whether it was recalled, images, labels, gates."""
     return [
-        (one.tag, str(one.images), counts(one.labels), panel(one), f"recalled: {recalled[one.tag].reason}" if one.tag in recalled else "")
-        for one in releases
+        (f"{one.tag} (recalled)" if one.tag in recalled else one.tag, str(one.images), counts(one.labels), panel(one)) for one in releases
     ]
 
 

@@ -70,6 +70,7 @@ class Journal:
         self.log = self.outcome.with_name("build.log")
         self.ran: dict[str, dict[str, Any]] = {}
         self.warnings: list[str] = []
+        self.began = time.time()
         # An outcome of an earlier run must not be taken for this one's.
         self.outcome.unlink(missing_ok=True)
 
@@ -98,6 +99,7 @@ class Journal:
             "message": "\n".join([*filter(None, [message]), *self.warnings]),
             "code": EXIT_CODES.get(status, 0) if code is None else code,
             "log": str(self.log),
+            "seconds": round(time.time() - self.began, 1),
             **more,
         }
         write_json(self.outcome, outcome)

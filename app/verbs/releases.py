@@ -33,7 +33,7 @@ def list_(
     if not found:
         print("nothing has been released here yet")
         return next_step(f"run {dataset or BUILT_IN}")
-    print_table(("release", "images", "labels", "gates", ""), release_rows(found, catalog.tombstones(dataset)))
+    print_table(("release", "images", "labels", "gates"), release_rows(found, catalog.tombstones(dataset)))
     next_step(f"show {found[-1].tag}")
 
 
