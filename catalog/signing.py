@@ -74,16 +74,19 @@ def trusted() -> Trusted:
     place = Path(given).expanduser() if given else root() / "keys"
     if given and not place.exists():
         raise UsageError(f"SYNTHMILL_TRUSTED_KEYS names {place}, which is not there: give a public key (PEM), or a folder of them")
-    files = [place] if place.is_file() else sorted(place.glob("*.pem"))
-    keys, names = {}, {}
-    for path in files:
-        key = read_public(path.read_bytes(), str(path))
-        keys[key.keyid], names[key.keyid] = key, path.stem
+    found = keys_at(place)
     own = signer()
-    if own is not None and own.signer.public_key.keyid not in keys:
+    if own is not None and own.signer.public_key.keyid not in found.keys:
         keyid = own.signer.public_key.keyid
-        keys[keyid], names[keyid] = own.signer.public_key, "SYNTHMILL_SIGNING_KEY"
-    return Trusted(keys, names, bool(files))
+        return Trusted({**found.keys, keyid: own.signer.public_key}, {**found.names, keyid: "SYNTHMILL_SIGNING_KEY"}, found.named)
+    return found
+
+
+def keys_at(place: Path) -> Trusted:
+    """The public key of a file, or those of a folder (*.pem). Raises UsageError for one that cannot be read."""
+    files = [place] if place.is_file() else sorted(place.glob("*.pem"))
+    keys = {path: read_public(path.read_bytes(), str(path)) for path in files}
+    return Trusted({key.keyid: key for key in keys.values()}, {key.keyid: path.stem for path, key in keys.items()}, bool(files))
 
 
 def read_public(content: bytes, place: str) -> "SSlibKey":
