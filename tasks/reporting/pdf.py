@@ -1,5 +1,9 @@
-"""A page of HTML to a tagged PDF with fonts of its own, without the network: the same page, the same bytes on any machine."""
+"""A page of HTML to a tagged PDF with fonts of its own, without the network: the same page, the same bytes on any machine that has
+HarfBuzz-Subset (elsewhere fontTools cuts the fonts to size, into other bytes)."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,8 @@ def write_pdf(html: str, path: Path, paper: str = "A4") -> None:
     fetcher = _fetcher()
     sheet = weasyprint.CSS(string=style(paper), font_config=fonts, url_fetcher=fetcher)
     try:
-        made = weasyprint.HTML(string=html, url_fetcher=fetcher).write_pdf(stylesheets=[sheet], font_config=fonts, pdf_tags=True)
+        with _without_the_clock():
+            made = weasyprint.HTML(string=html, url_fetcher=fetcher).write_pdf(stylesheets=[sheet], font_config=fonts, pdf_tags=True)
     except FatalURLFetchingError as error:
         raise SynthmillError(f"{path.name} was not written: {error}") from None
     write_bytes(path, made)
@@ -79,6 +84,20 @@ def renderer() -> Any:
     # WeasyPrint has Pillow take truncated images for whole ones, in all of the process: an ingest must not.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     return weasyprint
+
+
+@contextmanager
+def _without_the_clock() -> Iterator[None]:
+    """Fonts carry the time of their last change, which fontTools takes from SOURCE_DATE_EPOCH (reproducible-builds.org)."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+        else:
+            os.environ["SOURCE_DATE_EPOCH"] = before
 
 
 def _fetcher() -> Any:
