@@ -1,6 +1,6 @@
 """How fast a large release is read, and in how much memory.
 
-    python -m bench.reading                    # a million images of 64 x 64: two minutes, 7 GB in a temporary folder
+    python -m bench.reading                    # a million images of 64 x 64: two minutes, 6 GB in a temporary folder
     python -m bench.reading --images 100000
 
 Writes a release's Parquet files as the release stage does, from 2048 different images in turn (about 3 kB each as PNG), then reads them
@@ -77,7 +77,7 @@ def peak() -> float:
 
 
 def by_index(folder: Path) -> dict[str, float]:
-    """Opening, the first batch and further ones of 256 rows drawn at random. Memory counts the pages of the mapped file."""
+    """Opening, the first batch and further ones of 256 rows drawn at random, 41 in all, which the first time are read from Parquet."""
     import torch
 
     from catalog.rows import Rows

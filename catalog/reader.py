@@ -123,7 +123,7 @@ def load(
     | arrow | `pyarrow.Table`, all in memory | `pyarrow.RecordBatch` after batch |
     | batches | the same as arrow with streaming | |
     | pandas | `pandas.DataFrame`, all in memory | frame after frame |
-    | torch | map-style dataset of (float32 C x H x W in 0..1, class index), memory-mapped | iterable dataset of the same |
+    | torch | map-style dataset of (float32 C x H x W in 0..1, class index) | iterable dataset of the same |
     | datasets | `datasets.Dataset`, its `image` decoded | `datasets.IterableDataset` |
 
     Raises UsageError for what is not there, SynthmillError for a release that was recalled, unless `force`, IntegrityError for bytes

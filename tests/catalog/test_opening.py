@@ -1,18 +1,24 @@
 """The forms that a release opens in: by batch, by index, as a Hugging Face dataset; whole, in part, and from a cache that was altered."""
 
+import multiprocessing
 import os
 import pickle
+import resource
 import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import release_workspace as rw
+import torch
 
 import catalog
 from catalog import cache, sums
+from catalog.by_index import ByIndex
 from catalog.rows import Rows
-from schema.errors import IntegrityError, UsageError
+from schema.errors import IntegrityError, SynthmillError, UsageError
 from tasks.exports import Draft
 from tasks.exports.parquet import Plugin
 
@@ -72,7 +78,6 @@ class TestRows:
 
 
 def test_every_form_has_the_same_images(reader):
-    torch = pytest.importorskip("torch")
     table = catalog.load(TAG)
     assert table.schema.metadata[b"huggingface"]
     expected = [row["id"] for row in table.to_pylist()]
@@ -119,12 +124,64 @@ def test_a_cached_copy_that_was_altered_is_fetched_again(released):
 
 
 def test_what_torch_reads_by_index_is_written_anew_where_it_was_altered(released):
-    pytest.importorskip("torch")
-    images = catalog.load(TAG, as_="torch")
-    first = images[0][0].clone()
+    first = [image.clone() for image, _ in catalog.load(TAG, as_="torch")]
 
-    images.path.write_bytes(b"nothing")
-    assert bool((catalog.load(TAG, as_="torch")[0][0] == first).all())
+    def same() -> bool:
+        """By those who have it open, and by who opens it now."""
+        return all(map(torch.equal, first, (image for image, _ in catalog.load(TAG, as_="torch")))) and torch.equal(first[3], images[3][0])
+
+    images = catalog.load(TAG, as_="torch")
+    whole = images.rows.path.read_bytes()
+    for altered in (b"nothing", whole[:-1], bytes([whole[0] ^ 1]) + whole[1:], bytes(len(whole)), whole[::-1]):
+        images.rows.path.write_bytes(altered)
+        assert same()
+    images.rows.places_path.write_bytes(b"nothing")
+    assert same()
+    for path in (images.rows.path, images.rows.places_path):
+        path.unlink()
+    assert same()
+
+
+class TestByIndex:
+    def test_only_the_groups_that_were_asked_for_are_kept_each_once(self, files, tmp_path):
+        pngs = Rows.of(files).table(["image", "label"])
+        rows = ByIndex(Rows.of(files, "train[50%:]"), tmp_path)
+        assert rows.n == 1000
+        for k in (700, 0, 999, 701, 0):
+            assert rows[k] == (pngs["image"][k].as_py()["bytes"], pngs["label"][k].as_py())
+        held = [rows.starts[number] <= k < (*rows.starts, 1000)[number + 1] for k in range(1000) for number in (0, 4, 5)]
+        assert int((rows.places["size"] > 0).sum()) == sum(held)
+        assert rows.path.stat().st_size == rows.places["size"].sum()
+
+    def test_processes_and_threads_may_fill_it_at_once(self, files, tmp_path):
+        expected = Rows.of(files).table(["image"])["image"].combine_chunks().field("bytes").to_pylist()
+        rows = ByIndex(Rows.of(files), tmp_path)
+        order = np.random.default_rng(0).permutation(1000).tolist()
+        with ThreadPoolExecutor(8) as threads, multiprocessing.get_context("spawn").Pool(2) as processes:
+            found = [processes.apply_async(read_all, (rows, order[::step])) for step in (1, -1)]
+            assert [png for png, _ in threads.map(rows.__getitem__, order)] == [expected[k] for k in order]
+            for step, one in zip((1, -1), found, strict=True):
+                assert one.get(60) == [expected[k] for k in order[::step]]
+        assert [rows._kept(k)[0] for k in range(1000)] == expected
+
+    def test_a_full_disk_is_an_error_in_words_and_the_next_try_goes_on(self, files, tmp_path):
+        rows = ByIndex(Rows.of(files), tmp_path)
+        kept = rows[0]
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (rows.path.stat().st_size + 100, hard))
+            with pytest.raises(SynthmillError, match=r"train\.png cannot be written \(File too large\): free space on its disk"):
+                rows[999]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+        assert rows[0] == kept
+        assert rows[999][0].startswith(b"\x89PNG")
+
+
+def read_all(rows: ByIndex, order: list[int]) -> list[bytes]:
+    return [rows[k][0] for k in order]
 
 
 def test_a_folder_that_get_made_opens_without_git_and_is_checked_when_it_changes(reader, tmp_path, monkeypatch):
