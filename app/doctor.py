@@ -145,6 +145,8 @@ def remote() -> list[Finding]:
     if url and "://" not in url:
         return [_local_remote(name, Path(url).expanduser())]
     done = _ask([sys.executable, "-m", "dvc", "list-url", f"remote://{name}/"])
+    if isinstance(done, str) and done.endswith(f"does not exist: {url.partition('://')[2].rstrip('/')}"):
+        return [Finding("dvc remote", "ok", f"{name} at {url} answers; nothing is there yet")]
     if isinstance(done, str):
         return [Finding("dvc remote", "fail", f"{name} cannot be reached: {done}", "check its url and credentials: `dvc remote list`")]
     return [Finding("dvc remote", "ok", f"{name} at {url or 'its url'} answers")]
@@ -189,11 +191,13 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (python, packages, device, dis
 
 def _ask(command: list[str]) -> subprocess.CompletedProcess | str:
     """What a program answered, or in a line why it did not."""
+    from catalog.store import last_words
+
     try:
         done = subprocess.run(command, cwd=root(), capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return f"no answer within {TIMEOUT} s"
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        lines = last_words(done.stderr)
         return lines[-1] if lines else f"exit code {done.returncode}"
     return done

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from catalog import attestation, git, ledger, recalls, signoff, store, sums, versions
+from catalog import attestation, git, ledger, mending, recalls, signoff, store, sums, versions
 from catalog import folder as release_folder
 from schema.digest import read_json
 from schema.errors import IntegrityError, SynthmillError
@@ -89,7 +89,7 @@ def publish(dataset: str, within: Callable[[str], object] | None = None) -> Rele
         recalls.refuse_recalled(dataset)
         if release is None:
             release = _publish(dataset, within)
-        elif store.lacking(root(), dataset):
+        elif _lacking(release):
             store_again(release)
         ledger.enter(release)
     except OSError as error:
@@ -127,10 +127,11 @@ def _publish(dataset: str, within: Callable[[str], object] | None) -> Release:
     commit = write_commit(release, params, statements)
     try:
         verify_remote(release, commit, said)
-    except SynthmillError:
+    except SynthmillError as fault:
         # What an earlier push left half-done or the disk harmed is sent once more; a remote that is no better then is refused.
-        store.forget_damaged(where, dataset)
-        push(dataset)
+        if isinstance(fault, IntegrityError) and store.local_remote(where) is None:
+            raise
+        mending.mend(where, commit, dataset)
         verify_remote(release, commit, said)
     ledger.prepare(release)
     return record(release, commit, tip)
@@ -191,12 +192,18 @@ def push(dataset: str) -> None:
     store.dvc(where, "push", "--remote", store.remote_name(where), f"release@{dataset}")
 
 
+def _lacking(release: Release) -> list[str]:
+    try:
+        return mending.lacking(root(), f"refs/tags/{release.tag}", release.dataset)
+    except SynthmillError as error:
+        raise SynthmillError(f"{release.tag} is released, but whether its bytes are still there cannot be told: {error}") from error
+
+
 def store_again(release: Release) -> None:
-    """Sends a release to the remote once more, after dropping what is damaged there, and reads it back."""
-    store.forget_damaged(root(), release.dataset)
-    push(release.dataset)
-    said = check_folder(root() / store.released_path(release.dataset), release)
-    verify_remote(release, f"refs/tags/{release.tag}", said)
+    """Sends to the remote what it has lost of a release, and reads all of it back."""
+    mending.mend(root(), f"refs/tags/{release.tag}", release.dataset)
+    with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
+        store.fetch(root(), release, Path(scratch) / release.dataset, only_remote=True)
 
 
 def write_commit(release: Release, params: str, statements: str) -> str:
@@ -237,13 +244,7 @@ def own_lock(path: Path, dataset: str) -> str:
 def verify_remote(release: Release, commit: str, said: dict[str, str]) -> None:
     """Reads every byte back from the remote by way of the commit. Raises SynthmillError or IntegrityError if any differs."""
     found = store.stream(root(), commit, release.dataset, only_remote=True)
-    name = store.remote_name(root())
-    sums.compare(
-        said,
-        found,
-        f"what the DVC remote {name!r} holds of {release.tag}",
-        "its storage is damaged; mend it, or name another in SYNTHMILL_REMOTE",
-    )
+    store.check_stored(root(), commit, release, said, found)
 
 
 def record(release: Release, commit: str, tip: str | None) -> Release:

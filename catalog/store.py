@@ -16,7 +16,6 @@ from pathlib import Path
 import yaml
 
 from catalog import sums
-from catalog.folder import check_sums
 from catalog.git import REDIRECTS, git
 from schema.digest import sha256_file
 from schema.errors import IntegrityError, SynthmillError
@@ -28,15 +27,21 @@ STREAM = Path(__file__).with_name("stream.py")
 PARTIAL = ".partial"
 """How stream.py ends the name of a file that it has not read to the end."""
 
+ADVERT = "Having any troubles?"
+"""How DVC ends its words on what it did not expect."""
+
+LOST, LISTING = "lost", "."
+"""The digest that stream.py gives of what is not there, and the name by which it calls the list of a release's files."""
+
 
 def released_path(dataset: str) -> str:
     return f"data/releases/{dataset}"
 
 
-def dvc(root: Path, *arguments: str) -> str:
+def dvc(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
     """Runs DVC in the workspace; what it printed. Raises SynthmillError with DVC's own words when it fails."""
     command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
-    return _run(command, root, f"dvc {' '.join(arguments)}")
+    return _run(command, root, f"dvc {' '.join(arguments)}", env)
 
 
 def tool(root: Path, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
@@ -61,7 +66,7 @@ def remote_for_reading(root: Path, rev: str) -> tuple[str, dict[str, dict]]:
         return "given", {"given": {"url": url}}
     if (root / ".dvc").is_dir():
         return remote_name(root), remotes(root)["remote"]
-    config: dict[str, dict] = {"core": {}, "remote": {}}
+    config: dict[str, dict] = {"core": {}, "cache": {}, "remote": {}}
     _add_settings(config, git(root, "show", f"{rev}:.dvc/config"))
     name = wanted or config["core"].get("remote", "")
     url = config["remote"].get(name, {}).get("url", "")
@@ -93,8 +98,9 @@ def remote_name(root: Path) -> str:
 
 
 def remotes(root: Path) -> dict[str, dict]:
-    """`core` and `remote` of the workspace's DVC settings, the local file over the committed one, relative paths made absolute."""
-    found: dict[str, dict] = {"core": {}, "remote": {}}
+    """`core`, `cache` and `remote` of the workspace's DVC settings, the local file over the committed one, relative paths of remotes made
+    absolute."""
+    found: dict[str, dict] = {"core": {}, "cache": {}, "remote": {}}
     for name in ("config", "config.local"):
         path = root / ".dvc" / name
         if path.is_file():
@@ -112,8 +118,8 @@ def _add_settings(found: dict[str, dict], text: str) -> None:
     parser.read_string(text)
     for section in parser.sections():
         words = section.strip("'").split('"')
-        if words[0] == "core":
-            found["core"].update(parser[section])
+        if words[0] in ("core", "cache"):
+            found[words[0]].update(parser[section])
         elif words[0].strip() == "remote" and len(words) == 3:
             found["remote"].setdefault(words[1], {}).update(parser[section])
 
@@ -126,16 +132,18 @@ def stream(
     only_remote: bool = False,
     only: Sequence[str] = (),
     have: Sequence[str] = (),
+    look: bool = False,
 ) -> dict[str, str]:
     """{path: sha256} of every file of a release at a git revision, hashed as it is read; with `to`, written there too.
 
     `only_remote` leaves DVC's cache out: what comes is what anybody else would get. `only` names the files to read, all unless given,
-    `have` those to leave out. Raises SynthmillError where the bytes cannot be had.
+    `have` those to leave out. With `look` nothing is read, and what comes is {path: "lost"} of those that are not there, `.` of their list.
+    Raises SynthmillError where the bytes cannot be had.
     """
     name, known = remote_for_reading(root, rev)
     place = known.get(name, {}).get("url", name)
     what = f"reading {dataset} at {rev} from the remote {name} ({place}; is it the one that the release was pushed to?)"
-    return _read(root, rev, released_path(dataset), what, to, only_remote, only, have)
+    return _read(root, rev, released_path(dataset), what, to, only_remote, only, have, look)
 
 
 def trained(root: Path, rev: str, dataset: str, to: Path, only: Sequence[str] = ()) -> None:
@@ -153,12 +161,16 @@ def _read(
     only_remote: bool = False,
     only: Sequence[str] = (),
     have: Sequence[str] = (),
+    look: bool = False,
 ) -> dict[str, str]:
     name, known = remote_for_reading(root, rev)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         config: dict = {"remote": known}
+        more = {}
         if only_remote:
-            config |= {"cache": {"dir": f"{scratch}/cache"}, "core": {"site_cache_dir": f"{scratch}/site"}}
+            config |= {"cache": {"dir": f"{scratch}/cache"}}
+            # What DVC remembers of earlier reading; a variable, for one that the user set goes over the setting.
+            more = {"DVC_SITE_CACHE_DIR": f"{scratch}/site"}
         ask = {
             "repo": str(root),
             "rev": rev,
@@ -166,53 +178,68 @@ def _read(
             "to": str(to) if to else None,
             "only": list(only),
             "have": list(have),
+            "look": look,
             "remote": name,
             "config": config,
         }
-        printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, what)
-    return {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
+        printed = _run([sys.executable, "-P", str(STREAM), json.dumps(ask)], root, what, more)
+    found = {path: digest for digest, path in (line.split("  ", 1) for line in printed.splitlines())}
+    lost = ["the list of its files" if path == LISTING else path for path in found if found[path] == LOST]
+    if lost and not look:
+        raise SynthmillError(f"{what} failed: not there: {sums.some(lost)}")
+    return found
 
 
-def objects(root: Path, dataset: str) -> list[str]:
-    """The md5 names of what the workspace's release is made of in DVC's stores, the listing of its files last."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+def objects(root: Path, rev: str, dataset: str) -> dict[str, str]:
+    """{path: md5 name in DVC's stores} of the files of a release at a git revision, and of the list of them (`LISTING`).
+
+    Raises SynthmillError where that list is neither in DVC's cache here nor in a remote on this machine.
+    """
+    lock = yaml.safe_load(git(root, "show", f"{rev}:dvc.lock"))
     listing = lock["stages"][f"release@{dataset}"]["outs"][0]["md5"]
-    entries = json.loads(_object(root / ".dvc" / "cache", listing).read_text(encoding="utf-8"))
-    return [*(entry["md5"] for entry in entries), listing]
+    places = [object_file(place, listing) for place in (cache_folder(root), local_remote(root)) if place]
+    whole = next((path for path in places if is_whole(path, listing)), None)
+    if whole is None:
+        raise SynthmillError(f"DVC's cache here has nothing of {dataset} at {rev}: publish from the checkout that built it")
+    return {**{entry["relpath"]: entry["md5"] for entry in json.loads(whole.read_text(encoding="utf-8"))}, LISTING: listing}
 
 
-def lacking(root: Path, dataset: str) -> list[str]:
-    """The objects of the release that a remote on this machine has lost; a remote elsewhere is not looked at, which takes long."""
-    place = _local_remote(root)
-    return [] if place is None else [name for name in objects(root, dataset) if not _object(place, name).is_file()]
+def check_stored(root: Path, rev: str, release: Release, said: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Raises IntegrityError naming the files of a release of which the remote holds other bytes than `said`, and what mends that."""
+    name, known = remote_for_reading(root, rev)
+    changed = [path for path in said if found.get(path, said[path]) != said[path]]
+    remedy = "its storage is damaged: whoever released it can send it again"
+    if changed:
+        # Their names are known only where the release was built.
+        with suppress(SynthmillError):
+            names, url = objects(root, rev, release.dataset), known.get(name, {}).get("url", f"remote://{name}")
+            there = [f"{url}/files/md5/{names[path][:2]}/{names[path][2:]}" for path in changed]
+            remedy = f"its storage is damaged: delete {sums.some(there)} and run `./mill run {release.dataset}` again, which sends it anew"
+    sums.compare(dict(said), dict(found), f"what the DVC remote {name!r} holds of {release.tag}", remedy)
 
 
-def forget_damaged(root: Path, dataset: str) -> None:
-    """Drops from a remote on this machine what is not what its name says, and the listing with it: DVC takes a listing that is
-    there as proof that its files are, and would send nothing."""
-    place = _local_remote(root)
-    if place is None:
-        return
-    *files, listing = objects(root, dataset)
-    for name in files:
-        path = _object(place, name)
-        if path.is_file() and _md5(path) != name:
-            path.unlink()
-    _object(place, listing).unlink(missing_ok=True)
-
-
-def _local_remote(root: Path) -> Path | None:
+def local_remote(root: Path) -> Path | None:
+    """The folder of the remote that releases go to; None where that is not on this machine."""
     url = remotes(root)["remote"].get(remote_name(root), {}).get("url", "")
     return Path(url) if url and "://" not in url else None
 
 
-def _object(store: Path, name: str) -> Path:
+def object_file(store: Path, name: str) -> Path:
+    """Where a cache or a remote on this machine keeps what has an md5 name."""
     return store / "files" / "md5" / name[:2] / name[2:]
 
 
-def _md5(path: Path) -> str:
+def is_whole(path: Path, name: str) -> bool:
+    """Whether an object is there and holds what its md5 name says."""
+    if not path.is_file():
+        return False
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
+        return hashlib.file_digest(stream, "md5").hexdigest() == name.removesuffix(".dir")
+
+
+def cache_folder(root: Path) -> Path:
+    """DVC's cache, wherever the settings have it."""
+    return (root / ".dvc" / Path(remotes(root)["cache"].get("dir", "cache")).expanduser()).resolve()
 
 
 def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> Path:
@@ -229,7 +256,7 @@ def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> 
         try:
             _fetch(root, release, to, scratch / "files", only_remote)
         except IntegrityError:
-            if only_remote:
+            if only_remote or not (root / ".dvc").is_dir():
                 raise
             # DVC's cache here is harmed: the remote may not be.
             _fetch(root, release, to, scratch / "files", only_remote=True)
@@ -244,11 +271,12 @@ def _fetch(root: Path, release: Release, to: Path, files: Path, only_remote: boo
         kept = {path: digest for path, digest in kept.items() if said.get(path) == digest} | {sums.NAME: release.sums}
     elif (files / sums.NAME).is_file():
         (files / sums.NAME).unlink()
-    found = kept | stream(root, f"refs/tags/{release.tag}", release.dataset, files, only_remote, have=list(kept))
-    found.pop(sums.NAME, None)
+    tag = f"refs/tags/{release.tag}"
+    found = kept | stream(root, tag, release.dataset, files, only_remote, have=list(kept))
     try:
-        sums.compare(sums.read(files), found, release.tag)
-        check_sums(files, release)
+        # The tag vouches for SHA256SUMS, and that for the rest.
+        check_stored(root, tag, release, {sums.NAME: release.sums}, {path: found[path] for path in found if path == sums.NAME})
+        check_stored(root, tag, release, {**sums.read(files), sums.NAME: release.sums}, found)
     except IntegrityError:
         shutil.rmtree(files)
         raise
@@ -287,8 +315,12 @@ def _run(command: list[str], root: Path, what: str, more: Mapping[str, str] | No
     env = {**QUIET, **clean, "PATH": path, **(more or {})}
     result = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if result.returncode:
-        words = [line.removeprefix("ERROR: ") for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-        # Of a traceback only the last line is for people.
-        said = words[-1:] if any(line.startswith("Traceback") for line in words) else words[-4:]
-        raise SynthmillError(f"{what} failed: {'; '.join(said) or f'exit code {result.returncode}'}")
+        words = last_words(result.stderr or result.stdout)
+        raise SynthmillError(f"{what} failed: {'; '.join(words) or f'exit code {result.returncode}'}")
     return result.stdout
+
+
+def last_words(printed: str) -> list[str]:
+    """Of what a program printed as it failed, the lines that say why: at most four, and of a traceback the last."""
+    lines = [line.removeprefix("ERROR: ") for line in printed.splitlines() if line.strip() and not line.startswith(ADVERT)]
+    return lines[-1:] if any(line.startswith("Traceback") for line in lines) else lines[-4:]
