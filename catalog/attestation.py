@@ -88,8 +88,16 @@ def signed_off(release: Release, one: Any) -> Statement:
 
 def check(release: Release, repo: Path) -> list[evidence.Entry]:
     """The statements of a release, from its tag's commit; none where it was published without. Raises IntegrityError for statements that
-    were changed, or that speak of other bytes."""
+    were changed, or that speak of other bytes, for a tag on a commit that was not made for it, and where git's own files are damaged."""
     rev = f"refs/tags/{release.tag}"
+    git.check_objects(repo, rev)
+    # As it was written: to git, a clone that has no history has no parents either.
+    lines = git.git(repo, "cat-file", "commit", rev).splitlines()
+    if next((line for line in lines if line.startswith("parent ")), None) != f"parent {release.code_commit}":
+        raise IntegrityError(
+            f"the tag {release.tag} is on a commit that was not made for it, {git.resolve(repo, f'{rev}^{{commit}}')}: it was moved by "
+            "hand; fetch it again from where it was made"
+        )
     if git.resolve(repo, f"{rev}:{path(release.dataset)}") is None:
         return []
     where = f"{path(release.dataset)} of {release.tag}"

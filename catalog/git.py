@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from schema.errors import SynthmillError
+from schema.errors import IntegrityError, SynthmillError
 
 REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_NAMESPACE")
 """Set while a git hook runs: they would lead to another repository than the workspace's."""
@@ -21,10 +21,18 @@ class GitError(SynthmillError):
 
 def git(root: Path, *arguments: str, text: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Runs git in `root` and gives what it printed. `text` goes to its standard input. Raises GitError with git's own words."""
+    result = _run(root, *arguments, text=text, env=env)
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip() or f"exit code {result.returncode}"
+        raise GitError(f"git {arguments[0]} failed in {root}: {said}")
+    return result.stdout
+
+
+def _run(root: Path, *arguments: str, text: str | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     if shutil.which("git") is None:
         raise SynthmillError("git is not installed: install it and run again")
     clean = {name: value for name, value in os.environ.items() if name not in REDIRECTS}
-    result = subprocess.run(
+    return subprocess.run(
         ["git", "--no-optional-locks", "-C", str(root), *arguments],
         input=text or "",
         env={**clean, "LC_ALL": "C", **(env or {})},
@@ -33,9 +41,19 @@ def git(root: Path, *arguments: str, text: str | None = None, env: Mapping[str, 
         errors="surrogateescape",
         check=False,
     )
-    if result.returncode:
-        raise GitError(f"git {arguments[0]} failed in {root}: {(result.stderr or result.stdout).strip()}")
-    return result.stdout
+
+
+def check_objects(root: Path, rev: str) -> None:
+    """Holds all that a revision consists of, tag, commit, folders and files, against git's names for them, which are digests. Raises
+    IntegrityError with git's own words where one is damaged: DVC may wait for ever for one that is."""
+    result = _run(root, "rev-list", "--objects", "--verify-objects", "--no-walk", "--quiet", rev)
+    faults = [line.partition(": ")[2] for line in result.stderr.splitlines() if line.startswith(("error: ", "fatal: "))]
+    # Of a file that is damaged it speaks, and ends well.
+    if result.returncode or faults:
+        raise IntegrityError(
+            f"{rev} cannot be read whole, for git's own files in {root} are damaged ({''.join(faults[-1:])}): clone the repository anew, "
+            "or put .git back from a copy"
+        )
 
 
 def check_repository(root: Path) -> None:

@@ -87,6 +87,11 @@ def prepare(release: Release) -> None:
     write_json(_pending() / f"{release.tag}.json", _statement(release, said).model_dump(mode="json", by_alias=True))
 
 
+def forget(release: Release) -> None:
+    """Takes away the row that was laid down for a release that was not tagged."""
+    (_pending() / f"{release.tag}.json").unlink(missing_ok=True)
+
+
 def settle() -> None:
     """Enters the rows that were laid down for tags that are there by now."""
     for path in sorted(_pending().glob("*.json")):

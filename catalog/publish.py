@@ -83,6 +83,7 @@ def publish(dataset: str, within: Callable[[str], object] | None = None) -> Rele
     SynthmillError where the bytes cannot be stored (a full disk, a remote out of reach) or another publication won, IntegrityError where
     they are not what they should be; no tag is made then.
     """
+    release = None
     try:
         ledger.settle()
         release = released(dataset)
@@ -93,7 +94,8 @@ def publish(dataset: str, within: Callable[[str], object] | None = None) -> Rele
             store_again(release)
         ledger.enter(release)
     except OSError as error:
-        raise SynthmillError(f"{dataset} was not published, nothing was tagged: {error}; put that right and run again") from error
+        done = f"{release.tag} is released, but its record is not whole" if release else f"{dataset} was not published, nothing was tagged"
+        raise SynthmillError(f"{done}: {error}; put that right and run again") from error
     push_git(release)
     return release
 
@@ -134,7 +136,11 @@ def _publish(dataset: str, within: Callable[[str], object] | None) -> Release:
         mending.mend(where, commit, dataset)
         verify_remote(release, commit, said)
     ledger.prepare(release)
-    return record(release, commit, tip)
+    try:
+        return record(release, commit, tip)
+    except SynthmillError:
+        ledger.forget(release)
+        raise
 
 
 def _demand_budget(dataset: str, policy: Policy, within: Callable[[str], object] | None) -> None:
@@ -156,8 +162,12 @@ def released(dataset: str) -> Release | None:
 
     Raises SynthmillError where nothing was built.
     """
-    said = release_folder.described(root() / store.released_path(dataset))
-    same = (known for known in versions.releases(dataset) if known.version == said.version and known.digests == said.digests)
+    return _known(release_folder.described(root() / store.released_path(dataset)))
+
+
+def _known(said: Release) -> Release | None:
+    """The release of the same version and digests."""
+    same = (known for known in versions.releases(said.dataset) if known.version == said.version and known.digests == said.digests)
     return next(same, None)
 
 
@@ -264,8 +274,10 @@ def record(release: Release, commit: str, tip: str | None) -> Release:
     try:
         git.git(where, "update-ref", "--stdin", text="".join(f"{step}\n" for step in steps))
     except git.GitError as error:
-        won = released(release.dataset)
+        won = _known(release)
         if won is None:
+            if git.resolve(where, branch_of(release.dataset)) == tip and git.resolve(where, f"refs/tags/{release.tag}") is None:
+                raise SynthmillError(f"{release.dataset} was not published, nothing was tagged: {error}") from error
             raise SynthmillError(
                 f"another publication of {release.dataset} got in first, so {release.tag} was not made: run again ({error})"
             ) from error

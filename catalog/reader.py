@@ -11,7 +11,7 @@ from catalog import folder as release_folder
 from catalog.cache import cached, check_once, derived
 from catalog.elsewhere import where
 from catalog.rows import Rows
-from catalog.versions import find, recalled, releases, usable
+from catalog.versions import find, parse, recalled, refuse_moved, releases, usable
 from schema.digest import read_json, sha256_file
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
@@ -43,14 +43,17 @@ def get(spec: str, to: Path | str, repo: Path | str | None = None, force: bool =
     """Puts the files of `pneumonia@v1.0.0` (or another selector: catalog.ranges) into the folder `to`, which must be empty or not
     there. `repo`: a checkout, or the git address of one elsewhere. A call that was interrupted is finished by the same call.
 
-    Raises UsageError for an unknown release or a folder in use, SynthmillError for one that was recalled, unless `force`, IntegrityError
-    for bytes that are not the released ones.
+    Raises UsageError for an unknown release or a folder in use, SynthmillError for one that was recalled, unless `force`, and where the
+    folder cannot be written, IntegrityError for bytes that are not the released ones.
     """
     place, folder = where(repo), Path(to)
     release = usable(spec, place, force)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty: name a folder that is empty or not there yet")
-    store.fetch(place, release, folder.absolute())
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is not empty: name a folder that is empty or not there yet")
+        store.fetch(place, release, folder.absolute())
+    except OSError as error:
+        raise SynthmillError(f"{release.tag} cannot be put into {folder}: {error}") from error
     return release
 
 
@@ -65,7 +68,11 @@ def verify(what: Path | str, repo: Path | str | None = None) -> Report:
         said = sums.check(Path(what))
         return check(Path(what), said, tagged(Path(what), repo), repo)
     place = where(repo)
+    name, selector = parse(what)
+    refuse_moved(name, [f"{name}@v{selector.removeprefix('v')}"], place)
     release = find(what, place)
+    # Before DVC, which goes by the commit, and would say in other words what is wrong with it.
+    attestation.check(release, place)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         folder = store.fetch(place, release, Path(scratch) / release.dataset, only_remote=True)
         return check(folder, sums.check(folder), release, repo)

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from catalog import sums
-from catalog.git import REDIRECTS, git
+from catalog.git import REDIRECTS, check_objects, git
 from schema.digest import sha256_file
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release
@@ -163,6 +163,7 @@ def _read(
     have: Sequence[str] = (),
     look: bool = False,
 ) -> dict[str, str]:
+    check_objects(root, rev)
     name, known = remote_for_reading(root, rev)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         config: dict = {"remote": known}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,6 +31,16 @@ def releases(dataset: str | None = None, repo: Path | str | None = None) -> list
         if isinstance(release, NewerFormat):
             raise release
     return sorted(found.values(), key=lambda release: (release.dataset, Version.parse(release.version)))
+
+
+def refuse_moved(dataset: str, tags: Container[str], repo: Path | str | None = None) -> None:
+    """Raises IntegrityError where one of these tags of releases is there and says nothing of a release."""
+    said = _read_all(dataset, repo)
+    moved = [tag for tag in _tags(dataset, repo) if tag in tags and tag not in said]
+    if moved:
+        raise IntegrityError(
+            f"the tag {', '.join(moved)} says nothing of a release: it was made or moved by hand; fetch it again from where it was made"
+        )
 
 
 def tombstones(dataset: str | None = None, repo: Path | str | None = None) -> dict[str, Tombstone]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from catalog import evidence, ledger
+from catalog import evidence, ledger, versions
 from catalog.attestation import signers
 from catalog.sums import some
 from schema.digest import sha256_file
@@ -30,11 +30,14 @@ class Checked:
 def check(dataset: str) -> Checked | None:
     """Holds every file that a stage of the dataset made against the digests in its record; None where there is no record.
 
-    Raises IntegrityError naming the line of the record or of the ledger that was tampered with, or every file whose bytes are none that
-    its stage ever made.
+    Raises IntegrityError naming the line of the record or of the ledger that was tampered with, every file whose bytes are none that
+    its stage ever made, or a tag of the ledger's that was moved.
     """
     entries = evidence.read(evidence.record_file(dataset))
     rows = evidence.read(ledger.ledger_file())
+    tags = [one.statement.subject[0]["name"] for one in rows]
+    if any(tag.startswith(f"{dataset}@") for tag in tags):
+        versions.refuse_moved(dataset, tags)
     if not entries:
         return None
     made: dict[str, set[str]] = {}

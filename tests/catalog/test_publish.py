@@ -187,6 +187,9 @@ def test_of_two_at_once_one_wins_and_the_other_sees_it(workspace):
     tagged = workspace.git("rev-parse", TAG)
     # The same release by another run: what is there already.
     assert publish.record(release, second, tip=None) == release
+    # Other images under the same version, whoever's the folder is by now.
+    with pytest.raises(SynthmillError, match=r"got in first, so pneumonia@v1\.0\.0 was not made: run again"):
+        publish.record(described(workspace, digests={"records": "1" * 64, "files": "2" * 64}), second, tip=None)
     # Another release, decided before the first was there.
     write_json(workspace.release / "provenance.json", {**read_json(workspace.release / "provenance.json"), "version": "v1.0.1"})
     with pytest.raises(SynthmillError, match=r"got in first, so pneumonia@v1\.0\.1 was not made: run again"):

@@ -1,6 +1,8 @@
 """Releases on S3: moto's server, which speaks it over HTTP, behind a door that can be slammed."""
 
 import hashlib
+import re
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from catalog import ledger, publish, sums
 from schema.errors import IntegrityError, SynthmillError
 from tests.catalog.conftest import copy
 
+PAGE = (rw.CHECKOUT / "docs/how-to/release-to-s3.md").read_text(encoding="utf-8")
 TAG = f"{rw.NAME}@v1.0.0"
 OBJECTS = "releases/files/md5/"
 DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
@@ -78,16 +81,14 @@ def s3() -> Iterator[S3]:
         served.server.shutdown()
 
 
-def settings(s3: S3, name: str = "store", prefix: str = "releases") -> str:
-    return f"['remote \"{name}\"']\n    url = s3://bucket/{prefix}\n    endpointurl = {s3.address}\n"
-
-
 @pytest.fixture(scope="module")
 def built(template, s3, tmp_path_factory) -> rw.Workspace:
-    """The template with a default remote on S3 in its committed settings. Copied, never used."""
+    """The template with a default remote on S3 in its committed settings, as the how-to page sets it up. Copied, never used."""
     workspace = copy(template, tmp_path_factory.mktemp("built"))
-    (workspace.root / ".dvc/config").write_text(f"[core]\n    analytics = false\n    remote = store\n{settings(s3)}")
-    workspace.git("commit", "--quiet", "--all", "--message", "Releases go to S3")
+    page = PAGE.replace("s3://synthmill-releases", "s3://bucket/releases").replace("https://s3.example.org", s3.address)
+    for line in re.search(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1].splitlines():
+        program, *words = shlex.split(line.removeprefix("./mill "), comments=True)
+        {"dvc": workspace.dvc, "git": workspace.git}[program](*words)
     workspace.dvc("repro", "--quiet", "--force", "--single-item", f"release@{rw.NAME}")
     return workspace
 
@@ -169,7 +170,8 @@ def harmed_after_the_push(monkeypatch: pytest.MonkeyPatch, harm: Callable[[], No
 
 
 def test_what_a_remote_lost_after_the_push_is_sent_again_to_a_remote_of_the_local_settings(workspace, s3, monkeypatch):
-    (workspace.root / ".dvc/config.local").write_text(settings(s3, "mirror", "mirror"))
+    mirror = f"['remote \"mirror\"']\n    url = s3://bucket/mirror\n    endpointurl = {s3.address}\n"
+    (workspace.root / ".dvc/config.local").write_text(mirror)
     monkeypatch.setenv("SYNTHMILL_REMOTE", "mirror")
     lost = key_of(workspace, "README.md").replace("releases", "mirror")
     harmed_after_the_push(monkeypatch, lambda: s3.delete(lost))
