@@ -43,7 +43,10 @@ def _write_settings(path: Path, root: Path, name: str) -> None:
     settings = configparser.ConfigParser(interpolation=None)
     settings["core"] = {"no_scm": "true"}
     settings["cache"] = {"dir": str(store.cache_folder(root))}
-    settings[f"'remote \"{name}\"'"] = store.remotes(root)["remote"].get(name, {})
+    known = store.remotes(root)["remote"]
+    # One of the user's or the machine's own settings DVC finds by itself.
+    if name in known:
+        settings[f"'remote \"{name}\"'"] = known[name]
     path.parent.mkdir()
     with path.open("w", encoding="utf-8") as stream:
         settings.write(stream)

@@ -85,8 +85,8 @@ def remote_name(root: Path) -> str:
     name = wanted or config["core"].get("remote")
     if name in config["remote"]:
         return name
-    # A remote of the user's or the machine's own DVC settings is known to DVC alone.
-    lines = [line for line in dvc(root, "remote", "list").splitlines() if line.strip()]
+    # A remote of the user's or the machine's own DVC settings is known to DVC alone, which breaks lines at the width of a terminal.
+    lines = [line for line in dvc(root, "remote", "list", env={"COLUMNS": "10000"}).splitlines() if line.strip()]
     known = {line.split()[0]: line.rstrip().endswith("(default)") for line in lines}
     name = wanted or next((each for each, default in known.items() if default), None)
     if name in known:
@@ -196,8 +196,8 @@ def objects(root: Path, rev: str, dataset: str) -> dict[str, str]:
 
     Raises SynthmillError where that list is neither in DVC's cache here nor in a remote on this machine.
     """
-    lock = yaml.safe_load(git(root, "show", f"{rev}:dvc.lock"))
-    listing = lock["stages"][f"release@{dataset}"]["outs"][0]["md5"]
+    stages = yaml.safe_load(git(root, "show", f"{rev}:dvc.lock"))["stages"]
+    listing = stages[f"release@{dataset}"]["outs"][0]["md5"] if f"release@{dataset}" in stages else ""
     places = [object_file(place, listing) for place in (cache_folder(root), local_remote(root)) if place]
     whole = next((path for path in places if is_whole(path, listing)), None)
     if whole is None:
@@ -276,7 +276,7 @@ def _fetch(root: Path, release: Release, to: Path, files: Path, only_remote: boo
     found = kept | stream(root, tag, release.dataset, files, only_remote, have=list(kept))
     try:
         # The tag vouches for SHA256SUMS, and that for the rest.
-        check_stored(root, tag, release, {sums.NAME: release.sums}, {path: found[path] for path in found if path == sums.NAME})
+        check_stored(root, tag, release, {sums.NAME: release.sums}, {sums.NAME: found.get(sums.NAME, "")})
         check_stored(root, tag, release, {**sums.read(files), sums.NAME: release.sums}, found)
     except IntegrityError:
         shutil.rmtree(files)

@@ -131,6 +131,18 @@ def test_a_store_that_lost_a_release_is_filled_again_by_the_next_run(released, h
     assert {path: path.read_bytes() for path in stored(released)} == before
 
 
+def test_a_store_that_the_user_s_own_dvc_settings_name_is_filled_again_too(released):
+    settings = released.root / ".dvc/config"
+    theirs = released.home / ".config/dvc/config"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(settings.read_text().replace("~", str(released.home)))
+    settings.write_text("")
+    lost = next(path for path in stored(released) if path.suffix != ".dir")
+    lost.unlink()
+    assert publish.publish(rw.NAME).tag == TAG
+    assert lost.is_file()
+
+
 def test_a_release_built_again_by_later_code_is_still_the_one_that_is_there_and_is_kept_whole(released):
     """Another provenance.json in the folder and in dvc.lock, and the same version; DVC's cache is where the settings have it."""
     before = {path: path.read_bytes() for path in stored(released)}
@@ -146,6 +158,10 @@ def test_a_release_built_again_by_later_code_is_still_the_one_that_is_there_and_
         path.unlink()
     assert publish.publish(rw.NAME) == release
     assert {path: path.read_bytes() for path in stored(released)} == before
+    for gone in (released.home / "bytes", released.home / ".synthmill"):
+        shutil.rmtree(gone)
+    with pytest.raises(SynthmillError, match=r"is released, but whether its bytes .* cannot be told: DVC.s cache here has nothing of"):
+        publish.publish(rw.NAME)
 
 
 def test_a_store_with_a_damaged_file_is_mended_before_the_next_release_is_tagged(workspace):
