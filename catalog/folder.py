@@ -1,16 +1,20 @@
 """What a release folder says of itself, and what its bytes say."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from catalog import sums
-from schema.digest import sha256_pixels, sha256_set
+from schema.digest import Digests
 from schema.errors import IntegrityError, SynthmillError
+from schema.marking import is_marked
 from schema.release import PROVENANCE_FORMAT, Release, ReleaseDigests, check_format, files_digest, record_digest
+from schema.threads import each
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PROVENANCE = "provenance.json"
 
@@ -65,7 +69,7 @@ def described(folder: Path) -> Release:
 
 def digests(folder: Path) -> ReleaseDigests:
     """The two digests, made afresh from SHA256SUMS (which is not checked here) and from every image's pixels."""
-    return ReleaseDigests(records=sha256_set(record_digests(folder)), files=files_digest(sums.read(folder)))
+    return ReleaseDigests(records=record_digests(folder).sha256(), files=files_digest(sums.read(folder)))
 
 
 def check_sums(folder: Path, release: Release) -> None:
@@ -74,16 +78,30 @@ def check_sums(folder: Path, release: Release) -> None:
         raise IntegrityError(f"{folder} is whole, but its files are not those of {release.tag}: {sums.GET_AGAIN}")
 
 
-def record_digests(folder: Path) -> Iterator[str]:
+def record_digests(folder: Path) -> Digests:
     """The digest of each record, its pixels decoded. Raises IntegrityError for an image whose pixels its row denies."""
     import pyarrow.parquet as pq
 
-    from schema.record import decode_png
+    # Read ahead, pyarrow would hold a whole file.
+    files = ((path, pq.ParquetFile(path, pre_buffer=False)) for path in sorted((folder / "data").glob("*.parquet")))
+    batches = ((path, batch) for path, file in files for batch in file.iter_batches(batch_size=256))
+    found = Digests()
+    for raw in each(lambda one: digests_of(one[1], one[0], sums.GET_AGAIN), batches):
+        found.add(raw)
+    return found
 
-    for path in sorted((folder / "data").glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                pixels = sha256_pixels(decode_png(row["image"]["bytes"]))
-                if pixels != row["sha256"]:
-                    raise IntegrityError(f"{path}: the pixels of {row['id']} are not those that its sha256 names: get the release again")
-                yield record_digest(row, pixels)
+
+def digests_of(batch: "pa.RecordBatch", path: Path, remedy: str, marked: bool = False) -> bytes:
+    """The digests of the records of a batch of the file `path`, 32 bytes each. Raises IntegrityError for an image whose pixels its row
+    denies, and where they are to be `marked`, for one that does not say that it is synthetic."""
+    from schema.record import has_pixels
+
+    found = bytearray()
+    pngs = batch.column("image").field("bytes").to_pylist()
+    for png, row in zip(pngs, batch.drop_columns(["image"]).to_pylist(), strict=True):
+        if not has_pixels(png, row["sha256"]):
+            raise IntegrityError(f"{path}: the pixels of {row['id']} are not those that its sha256 names: {remedy}")
+        if marked and not is_marked(png):
+            raise IntegrityError(f"{path}: {row['id']} is not marked as synthetic: {remedy}")
+        found += bytes.fromhex(record_digest(row, row["sha256"]))
+    return bytes(found)

@@ -1,9 +1,11 @@
 """SHA256SUMS: what a release folder holds, file by file, in the format that `sha256sum --check` reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from schema.digest import sha256_file, write_bytes
 from schema.errors import IntegrityError
+from schema.threads import each
 
 NAME = "SHA256SUMS"
 GET_AGAIN = "get the release again"
@@ -14,9 +16,16 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path != folder / NAME)
 
 
-def write(folder: Path) -> dict[str, str]:
-    """Writes the folder's SHA256SUMS; gives {path: sha256}."""
-    sums = {path: sha256_file(folder / path) for path in files(folder)}
+def found(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """{path: sha256} of `files`; those that are `known` are not read."""
+    known = known or {}
+    new = [path for path in files(folder) if path not in known]
+    return {**known, **dict(zip(new, each(sha256_file, (folder / path for path in new)), strict=True))}
+
+
+def write(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Writes the folder's SHA256SUMS; gives {path: sha256}. `known` says it of files that were hashed before."""
+    sums = found(folder, known)
     write_bytes(folder / NAME, render(sums).encode())
     return sums
 
@@ -47,7 +56,7 @@ def digest(folder: Path) -> str:
 def check(folder: Path, remedy: str = GET_AGAIN) -> dict[str, str]:
     """Compares every file with SHA256SUMS; gives {path: sha256}. Raises IntegrityError naming files changed, missing or not listed."""
     said = read(folder)
-    compare(said, {path: sha256_file(folder / path) for path in files(folder)}, str(folder), remedy)
+    compare(said, found(folder), str(folder), remedy)
     return said
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 LONGEST = 100
 """Letters of a word that count; no database takes words of any length."""
@@ -36,6 +37,7 @@ def tokens(text: str) -> list[str]:
     return [token[:LONGEST] for word in re.findall(r"[^\W_]+", plain) for token in _one(word).split()]
 
 
+@lru_cache(4096)
 def key(text: str) -> str:
     """By what labels and values of attributes are compared: their words; where signs may tell two apart (`<40`, `+`), the text itself
     but for case."""

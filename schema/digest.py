@@ -26,12 +26,15 @@ def sha256_json(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def sha256_pixels(image: "np.ndarray") -> str:
     """Digest of an image's shape and pixels, whatever file format carried them. `image`: uint8, H x W or H x W x C."""
-    if image.dtype.name != "uint8":
+    if image.dtype.char != "B":
         raise ValueError(f"pixels must be uint8, not {image.dtype}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
@@ -42,6 +45,45 @@ def sha256_pixels(image: "np.ndarray") -> str:
 def sha256_set(digests: Iterable[str]) -> str:
     """Digest of a multiset of digests: the order does not matter, the count does."""
     return sha256_bytes("\n".join(sorted(digests)).encode())
+
+
+class Digests:
+    """A multiset of sha256 digests that takes 32 bytes each, for as many as there are images."""
+
+    def __init__(self, digests: Iterable[str] = ()) -> None:
+        self._raw = bytearray()
+        for digest in digests:
+            self.add(bytes.fromhex(digest))
+
+    def add(self, raw: bytes) -> None:
+        """One digest or more, 32 bytes each."""
+        self._raw += raw
+
+    def __len__(self) -> int:
+        return len(self._raw) // 32
+
+    def sha256(self) -> str:
+        """The same as `sha256_set` of them in hexadecimal."""
+        self._sorted()
+        found = hashlib.sha256()
+        for start in range(0, len(self._raw), 32 * 4096):
+            lines = self._raw[start : start + 32 * 4096].hex("\n", 32)
+            found.update(f"\n{lines}".encode() if start else lines.encode())
+        return found.hexdigest()
+
+    def contains(self, other: "Digests") -> bool:
+        """Whether every digest of the other is here, and as often."""
+        import numpy as np
+
+        here, (names, counts) = self._sorted(), np.unique(other._sorted(), return_counts=True)
+        return bool((np.searchsorted(here, names, "right") - np.searchsorted(here, names, "left") >= counts).all())
+
+    def _sorted(self) -> "np.ndarray":
+        import numpy as np
+
+        array = np.frombuffer(self._raw, dtype="S32")
+        array.sort()
+        return array
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -59,7 +59,7 @@ def gates_at_once() -> int:
 
 
 def readers() -> int:
-    """`SYNTHMILL_READERS`: how many processes read images at ingest; one a core unless set."""
+    """`SYNTHMILL_READERS`: how many processes read images at ingest, and threads those of a release; one a core unless set."""
     return _count("SYNTHMILL_READERS", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 

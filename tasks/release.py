@@ -8,11 +8,12 @@ Ends with exit code 3 and writes nothing when a required gate did not pass, or a
 import math
 import shutil
 import tempfile
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -21,14 +22,13 @@ from catalog import folder as release_folder
 from catalog import store, sums, versions
 from schema import binning, params
 from schema.conditions import Condition
-from schema.digest import read_json, sha256_file, sha256_pixels, sha256_set, write_bytes, write_json
+from schema.digest import Digests, read_json, sha256_file, write_bytes, write_json
 from schema.errors import GateFailed, IntegrityError, SynthmillError
-from schema.marking import is_marked
 from schema.plugins import named
 from schema.policy import Waiver
-from schema.record import decode_png
-from schema.release import Release, ReleaseDigests, Version, files_digest, next_version, record_digest
+from schema.release import Release, ReleaseDigests, Version, files_digest, next_version
 from schema.settings import root
+from schema.threads import each
 from schema.verdict import Status, Subject, Verdict, objections
 from tasks import cards, provenance, watermarks
 from tasks.configs import gate_config, generator_config
@@ -46,11 +46,11 @@ PUBLIC_REPORT = ("report.html", "report.json")
 
 @dataclass(frozen=True)
 class Samples:
-    """The synthetic images, checked: their records' digests and their pixels' digests."""
+    """The synthetic images, checked: their records' digests, and the pixels' digests of those that are real images."""
 
     draft: Draft
-    records: list[str]
-    pixels: set[str]
+    records: Digests
+    copies: set[str]
 
 
 def run(dataset: str) -> None:
@@ -68,10 +68,10 @@ def run(dataset: str) -> None:
     said = {"ingest": manifest(ingest_folder(dataset)), "samples": manifest(samples_folder(dataset))}
     said |= {"model": read_json(model_folder(dataset) / "model.json"), "report": public_report(dataset, about)}
     check_params(dataset, section, said)
-    samples = check_samples(dataset, said)
-    said["watermark"] = watermarks.check(dataset, samples.draft, section.sample.watermark)
     real = RealData(ingest_folder(dataset), said["ingest"])
-    real.refuse_copies(dataset, samples.pixels)
+    samples = check_samples(dataset, said, real)
+    said["watermark"] = watermarks.check(dataset, samples.draft, section.sample.watermark)
+    real.refuse_copies(dataset, samples.copies)
     half_made.mkdir(parents=True)
     try:
         assemble(half_made, dataset, section, said, gates, samples, real)
@@ -179,32 +179,36 @@ def public_report(dataset: str, about: Subject) -> dict[str, Any]:
     return said
 
 
-def check_samples(dataset: str, said: dict[str, Any]) -> Samples:
+def check_samples(dataset: str, said: dict[str, Any], real: RealData) -> Samples:
     """Decodes every sample. Raises IntegrityError for a shard, a row or a manifest that is not what its digest names."""
     folder, samples = samples_folder(dataset), said["samples"]
-    records, pixels = [], set()
+    again = f"delete {folder} and run again"
+
+    def look(of: tuple[Path, pa.RecordBatch]) -> tuple[bytes, set[str]]:
+        path, batch = of
+        return release_folder.digests_of(batch, path, again, marked=True), real.pixels.intersection(batch["sha256"].to_pylist())
+
+    records, copies = Digests(), set()
     with ticking("release", "checking images", samples["n"], "image") as ticker:
-        for entry in samples["shards"]:
-            path = folder / entry["file"]
-            if not path.is_file() or sha256_file(path) != entry["sha256"]:
-                raise IntegrityError(f"{path} is missing or its bytes have changed since it was drawn: delete {folder} and run again")
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
-                for row in batch.to_pylist():
-                    digest = sha256_pixels(decode_png(row["image"]["bytes"]))
-                    if digest != row["sha256"]:
-                        raise IntegrityError(
-                            f"{path}: the pixels of {row['id']} are not those its sha256 names: delete {folder} and run again"
-                        )
-                    if not is_marked(row["image"]["bytes"]):
-                        raise IntegrityError(f"{path}: {row['id']} is not marked as synthetic: delete {folder} and run again")
-                    records.append(record_digest(row, digest))
-                    pixels.add(digest)
-                ticker.update(batch.num_rows)
-    if sha256_set(records) != samples["digest"]:
-        raise IntegrityError(f"{folder / 'manifest.json'} names another digest than its shards have: delete {folder} and run again")
+        for raw, found in each(look, batches(folder, samples["shards"], again)):
+            ticker.update(len(raw) // 32)
+            records.add(raw)
+            copies |= found
+    if records.sha256() != samples["digest"]:
+        raise IntegrityError(f"{folder / 'manifest.json'} names another digest than its shards have: {again}")
     told = [Condition(**condition) for condition in samples["conditions"]]
     draft = Draft(dataset, said["ingest"]["labels"], [folder / entry["file"] for entry in samples["shards"]], len(records), told)
-    return Samples(draft, records, pixels)
+    return Samples(draft, records, copies)
+
+
+def batches(folder: Path, shards: list[dict[str, Any]], remedy: str) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    """The rows of the shards that a manifest names, with the file that they are in."""
+    for entry in shards:
+        path = folder / entry["file"]
+        if not path.is_file() or sha256_file(path) != entry["sha256"]:
+            raise IntegrityError(f"{path} is missing or its bytes have changed since it was drawn: {remedy}")
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=256):
+            yield path, batch
 
 
 def assemble(out: Path, dataset: str, section: params.Dataset, said: dict, gates: list[dict], samples: Samples, real: RealData) -> None:
@@ -215,8 +219,8 @@ def assemble(out: Path, dataset: str, section: params.Dataset, said: dict, gates
         path = reports_folder(dataset) / "report" / "public" / name
         real.refuse_report(path)
         shutil.copyfile(path, out / "privacy" / name)
-    data = {path: sha256_file(out / path) for path in sums.files(out)}
-    digests = ReleaseDigests(records=sha256_set(samples.records), files=files_digest(data))
+    data = sums.found(out)
+    digests = ReleaseDigests(records=samples.records.sha256(), files=files_digest(data))
     version, previous = decide(dataset, digests, said["samples"], samples.records)
     facts = provenance.describe(dataset, version, previous, digests, section, said, gates)
     write_json(out / release_folder.PROVENANCE, facts)
@@ -224,10 +228,10 @@ def assemble(out: Path, dataset: str, section: params.Dataset, said: dict, gates
     write_bytes(out / "README.md", cards.readme(facts, section.card, said["report"]).encode())
     files = [(path, digest, (out / path).stat().st_size) for path, digest in data.items() if path.startswith("data/")]
     write_json(out / "croissant.json", cards.croissant(facts, section.card, said["report"], files, date))
-    sums.write(out)
+    sums.write(out, data)
 
 
-def decide(dataset: str, digests: ReleaseDigests, samples: dict[str, Any], records: list[str]) -> tuple[str, str | None]:
+def decide(dataset: str, digests: ReleaseDigests, samples: dict[str, Any], records: Digests) -> tuple[str, str | None]:
     """The version of these bytes by `schema.release.next_version`, and the one before it."""
     known = versions.releases(dataset)
     last = known[-1] if known else None
@@ -242,13 +246,13 @@ def decide(dataset: str, digests: ReleaseDigests, samples: dict[str, Any], recor
     return str(version), previous.version if previous else None
 
 
-def contains(last: Release, samples: dict[str, Any], records: list[str]) -> bool:
+def contains(last: Release, samples: dict[str, Any], records: Digests) -> bool:
     """Whether every record of the last release is among these. Its bytes are fetched only when the counts leave that open."""
     if any(samples["labels"].get(label, 0) < count for label, count in last.labels.items()):
         return False
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         earlier = store.fetch(root(), last, Path(scratch) / "release")
-        return Counter(release_folder.record_digests(earlier)) <= Counter(records)
+        return records.contains(release_folder.record_digests(earlier))
 
 
 if __name__ == "__main__":

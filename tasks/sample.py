@@ -12,7 +12,7 @@ import pyarrow as pa
 from models.watermark import embed
 from models.watermark import objection as watermark_objection
 from schema.conditions import WITHHELD, Condition, attributes, codes
-from schema.digest import read_json, sha256_json, sha256_pixels, sha256_set, write_json
+from schema.digest import Digests, read_json, sha256_json, sha256_pixels, write_json
 from schema.errors import UsageError
 from schema.params import Sample, load
 from schema.record import encode_png, synthetic_schema
@@ -173,14 +173,14 @@ def _manifest(dataset: str, plan: Sample, said: dict, model: dict, conditions: l
         {"file": f"shard-{number:05d}.parquet", "rows": entry["rows"], "sha256": entry["sha256"]} for number, entry in enumerate(witnesses)
     ]
     counts = dict.fromkeys(said["labels"], 0)
-    digests = []
+    digests = Digests()
     for _, table in tables(folder, {"shards": shards}):
         for row in table.drop_columns(["image"]).to_pylist():
             counts[row["label_name"]] += 1
-            digests.append(record_digest(row, row["sha256"]))
+            digests.add(bytes.fromhex(record_digest(row, row["sha256"])))
     return {
         "dataset": dataset,
-        "digest": sha256_set(digests),
+        "digest": digests.sha256(),
         "n": plan.n,
         "labels": counts,
         "conditions": [condition.model_dump(mode="json") for condition in conditions],

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,12 +43,12 @@ def check(dataset: str, draft: Draft, asked: Watermark | None) -> dict[str, floa
         return None
     step = -(-draft.rows // MOST)
     found: dict[str, list[bool]] = {trial: [] for trial in TRIALS}
-    for number, image in enumerate(_images(draft)):
-        if number % step == 0:
-            picture = Image.fromarray(np.squeeze(image, axis=2) if image.shape[2] == 1 else image)
-            for trial, change in TRIALS.items():
-                pixels = np.asarray(change(picture))
-                found[trial].append(is_marked(pixels[:, :, None] if pixels.ndim == 2 else pixels))
+    for png in islice(_pngs(draft), 0, None, step):
+        image = decode_png(png)
+        picture = Image.fromarray(np.squeeze(image, axis=2) if image.shape[2] == 1 else image)
+        for trial, change in TRIALS.items():
+            pixels = np.asarray(change(picture))
+            found[trial].append(is_marked(pixels[:, :, None] if pixels.ndim == 2 else pixels))
     shares = {trial: float(np.mean(hits)) for trial, hits in found.items()}
     lost = [f"{trial} in {share:.1%}" for trial, share in shares.items() if share < asked.detected]
     if lost:
@@ -58,7 +59,7 @@ def check(dataset: str, draft: Draft, asked: Watermark | None) -> dict[str, floa
     return shares
 
 
-def _images(draft: Draft) -> Iterator[np.ndarray]:
+def _pngs(draft: Draft) -> Iterator[bytes]:
     for path in draft.shards:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256, columns=["image"]):
-            yield from (decode_png(row["image"]["bytes"]) for row in batch.to_pylist())
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=256, columns=["image"]):
+            yield from (row["image"]["bytes"] for row in batch.to_pylist())

@@ -48,10 +48,9 @@ class Rows:
         columns = ["id", "label_name", "seed", "sha256", *self.attributes]
         position = 0
         for path in sorted((self.folder / "data").glob("*.parquet")):
-            opened = pq.ParquetFile(path)
-            small = _thumbnails(opened, THUMBNAILS - position)
+            small = _thumbnails(path, THUMBNAILS - position)
             shard, row = path.relative_to(self.folder).as_posix(), 0
-            for batch in opened.iter_batches(batch_size=BATCH, columns=columns):
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=BATCH, columns=columns):
                 images, values = [], []
                 for said in batch.to_pylist():
                     found = {name: said[name] for name in self.attributes if said[name] is not None}
@@ -110,11 +109,13 @@ def _verdict(tag: str, gate: dict[str, Any]) -> dict[str, Any]:
     return {"release": tag, "low": low, "high": high, **said}
 
 
-def _thumbnails(file: Any, most: int) -> Iterator[bytes]:
+def _thumbnails(path: Path, most: int) -> Iterator[bytes]:
     """PNGs of the first images of a Parquet file."""
+    import pyarrow.parquet as pq
+
     if most <= 0:
         return
-    for batch in file.iter_batches(batch_size=16, columns=["image"]):
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=16, columns=["image"]):
         for image in batch.to_pylist():
             yield thumbnail(image["image"]["bytes"])
             most -= 1

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from schema.errors import IntegrityError
 from schema.record import synthetic_schema
+from schema.threads import ahead
 from tasks.exports import Draft, MainForm
 
 FILE_BYTES = 256 * 2**20
@@ -24,7 +25,7 @@ class Plugin(MainForm):
         """Raises IntegrityError for a shard of another layout."""
         schema = synthetic_schema(release.classes, release.conditions)
         sizes = file_sizes(release.rows, sum(path.stat().st_size for path in release.shards))
-        groups = regroup(batches(release.shards, schema), [rows for size in sizes for rows in group_sizes(size)])
+        groups = regroup(ahead(batches(release.shards, schema)), [rows for size in sizes for rows in group_sizes(size)])
         (folder / "data").mkdir(parents=True, exist_ok=True)
         for number, size in enumerate(sizes):
             path = folder / "data" / f"train-{number:05d}-of-{len(sizes):05d}.parquet"
@@ -45,7 +46,8 @@ def group_sizes(rows: int) -> list[int]:
 
 def batches(shards: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for path in shards:
-        shard = pq.ParquetFile(path)
+        # Read ahead, pyarrow would hold a whole shard.
+        shard = pq.ParquetFile(path, pre_buffer=False)
         if not shard.schema_arrow.equals(schema, check_metadata=True):
             raise IntegrityError(f"{path} has another layout or other classes than the release: delete its folder and run again")
         for batch in shard.iter_batches(batch_size=GROUP_ROWS):
