@@ -88,6 +88,8 @@ class ByIndex:
             # Opened anew: a lock is that of an open file, and threads must not share it.
             with self.path.open("r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX)
+                if (found := self._kept(row)) is not None:
+                    return found  # Another kept it meanwhile.
                 end = stream.seek(0, os.SEEK_END)
                 stream.write(b"".join(pngs))
                 stream.flush()

@@ -163,6 +163,7 @@ class TestByIndex:
             for step, one in zip((1, -1), found, strict=True):
                 assert one.get(60) == [expected[k] for k in order[::step]]
         assert [rows._kept(k)[0] for k in range(1000)] == expected
+        assert rows.path.stat().st_size == sum(map(len, expected)), "nothing is kept twice"
 
     def test_a_full_disk_is_an_error_in_words_and_the_next_try_goes_on(self, files, tmp_path):
         rows = ByIndex(Rows.of(files), tmp_path)
