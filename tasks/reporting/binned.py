@@ -90,8 +90,10 @@ def _within(key: str, value: Any, direction: str | None, intervals: bool) -> Any
 def _pairs(exact: Any, public: Any) -> Iterator[tuple[float, float]]:
     """Each number beside what it became."""
     if isinstance(exact, dict) and isinstance(public, dict):
-        for key in exact.keys() & public.keys():
-            yield from _pairs(exact[key], public[key])
+        # In the order of the facts: that of a set changes from run to run, and with it which of two numbers a sentence takes.
+        for key in exact:
+            if key in public:
+                yield from _pairs(exact[key], public[key])
     elif isinstance(exact, list | tuple) and isinstance(public, list | tuple):
         for one, other in zip(exact, public, strict=True):
             yield from _pairs(one, other)
