@@ -117,7 +117,8 @@ class Folder:
 
         count = 0
         for path in sorted((self.path / "data").glob("*.parquet")):
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+            # Read ahead, pyarrow would hold a whole file.
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     yield self._record(path, row)
                 count += batch.num_rows

@@ -142,6 +142,17 @@ def test_a_release_s_rows_say_what_its_files_say(both, database):
     assert latest == [NEXT]
 
 
+def test_thumbnails_do_not_cut_the_batches_of_rows_short(reader, tmp_path, monkeypatch):
+    folder = shutil.copytree(reader.release, tmp_path / "release")
+    (path,) = (folder / "data").iterdir()
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table] * 5), path)
+    monkeypatch.setattr(rows, "BATCH", 32)
+    found = list(rows.Rows(versions.releases()[0], folder).images())
+    assert [len(images) for images, _ in found] == [32, 28]
+    assert all(image["thumbnail"] for images, _ in found for image in images)
+
+
 def test_an_index_that_is_behind_is_caught_up_when_it_is_opened(both, database):
     index.add(versions.releases()[1])
     found = catalog.search("recalled:any")
