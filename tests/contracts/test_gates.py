@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ QUICK = {
     "dp-claim": {"threshold": 8.0},
     "fd-domain": {"threshold": 0.3, "steps": 60, "bootstrap": 20},
     "fid": {"threshold": 10.0},
-    "frd": {"threshold": 0.5, "images": 48, "bootstrap": 20},
+    "frd": {"threshold": 0.5, "images": 32, "bootstrap": 20},
     "mia-query": {"threshold": 0.3, "timesteps": [5], "bootstrap": 100},
     "mia-release": {"threshold": 0.3, "bootstrap": 100},
     "mia-white-box": {"threshold": 0.3, "timesteps": [5, 20], "proximal_timesteps": [10], "bootstrap": 100},
@@ -79,6 +80,12 @@ def gate(kind: str, model):
     return plugin(plugin.Config(**QUICK.get(kind, {"threshold": 0.0})), model)
 
 
+@pytest.fixture(scope="module")
+def measured(real, model):
+    """What a gate of a kind finds in images like the real ones, that the model never saw. Measured once for all tests."""
+    return cache(lambda kind: gate(kind, model).measure(real, blobs(200, 4)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_reading_its_config_does_not_load_torch(kind):
     module = find(tasks.gates)[kind].__module__
@@ -99,10 +106,9 @@ def test_its_config_refuses_the_unknown_and_needs_a_threshold(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_says_the_same_twice_and_the_verdict_survives_the_disk(kind, real, model, tmp_path):
-    synthetic = blobs(200, 4)
-    once, twice = (gate(kind, model).measure(real, synthetic) for _ in range(2))
-    assert once == twice
+def test_it_says_the_same_twice_and_the_verdict_survives_the_disk(kind, real, model, measured, tmp_path):
+    once = measured(kind)
+    assert once == gate(kind, model).measure(real, blobs(200, 4))
     judged = gate(kind, model)
     said = Verdict(
         gate=kind,
@@ -120,11 +126,9 @@ def test_it_says_the_same_twice_and_the_verdict_survives_the_disk(kind, real, mo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_images_like_the_real_ones_do_not_fail(kind, real, model):
-    """More images of the same distribution, that the model never saw: there is nothing to find. A gate that has no threshold here
-    is asked that the interval of its excess holds zero."""
-    judged = gate(kind, model)
-    finding = judged.measure(real, blobs(200, 5))
+def test_images_like_the_real_ones_do_not_fail(kind, model, measured):
+    """There is nothing to find. A gate that has no threshold here is asked that the interval of its excess holds zero."""
+    judged, finding = gate(kind, model), measured(kind)
     assert kind not in QUICK or judged.status(finding) is not Status.FAIL
     if finding.value is not None:
         low, high = finding.interval
@@ -134,9 +138,9 @@ def test_images_like_the_real_ones_do_not_fail(kind, real, model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_report_knows_all_of_its_evidence(kind, real, model):
+def test_the_report_knows_all_of_its_evidence(kind, measured):
     """What has no known name and shape stays inside, and would be missed in the public report."""
-    evidence = gate(kind, model).measure(real, blobs(200, 4)).evidence
+    evidence = measured(kind).evidence
     assert kind not in QUESTIONS or evidence.keys() - known(evidence).keys() <= {"pairs", "ratios_not_tried"}
 
 
