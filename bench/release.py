@@ -1,6 +1,6 @@
 """A release of a million images: checked, assembled, catalogued and verified, beside bare pyarrow and beside `dvc add`.
 
-    ./mill bench release                       # a million images of 64 x 64: some twelve minutes, 10 GB in a temporary folder
+    ./mill bench release                       # a million images of 64 x 64: some ten minutes, 10 GB in a temporary folder
     ./mill bench release --images 100000 --turns 1 --json
 
 Of made-up images, each with pixels of its own, in the shards that the stage `sample` leaves, these steps are timed, each in a process of
