@@ -211,6 +211,8 @@ def test_the_doctor_asks_whether_it_answers(workspace, s3):
     config.write_text(config.read_text().replace("//bucket/", "//another/"))
     [none] = doctor.remote()
     assert (none.status, "The specified bucket does not exist" in none.detail) == ("fail", True)
-    config.write_text(config.read_text().replace(s3.address, "http://127.0.0.1:9"))
-    [away] = doctor.remote()
-    assert (away.status, 'Could not connect to the endpoint URL: "http://127.0.0.1:9' in away.detail) == ("fail", True)
+    with socket.socket() as deaf:  # bound and not listening: whoever connects is refused
+        deaf.bind(("127.0.0.1", 0))
+        config.write_text(config.read_text().replace(s3.address, f"http://127.0.0.1:{deaf.getsockname()[1]}"))
+        [away] = doctor.remote()
+    assert (away.status, away.detail[:25]) == ("fail", "store cannot be reached: ")
