@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.database import search
+from catalog.database.bitmaps import Values
 from catalog.database.engine import address, connect, writing
 from catalog.database.index import put, tune
 from catalog.database.rows import BATCH, Rows
@@ -78,10 +79,10 @@ class MadeUp(Rows):
         dataset, major = f"made-{number // versions:04d}", 1 + number % versions
         modality = chance.choice(list(KINDS))
         words, self.names = KINDS[modality]
-        self.tag, self.n, self.first, self.counted = f"{dataset}@v{major}.0.0", images, number * 1000, Counter()
+        self.tag, self.n, self.first = f"{dataset}@v{major}.0.0", images, number * 1000
+        self.values = Values(self.tag)
         self.drawn = chance.choices(self.names, k=images)
         labels = dict(Counter(self.drawn))
-        self.labels = Counter({key(name): count for name, count in labels.items()})
         epsilon = chance.choice([None, round(chance.uniform(0.5, 20), 2)])
         license_ = chance.choice(LICENSES)
         self.release = {
@@ -115,19 +116,18 @@ class MadeUp(Rows):
 
     def images(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         for start in range(0, self.n, BATCH):
-            images, values = [], []
+            images = []
             for position in range(start, min(self.n, start + BATCH)):
                 said = {"view": self.chance.choice(VIEWS), "marks": [mark for mark in MARKS if self.chance.random() < 0.2]}
                 if position == 0 and self.first % 100_000 == 0:
                     said["rare"] = "once"
                 label, seed = self.drawn[position], self.first + position
                 image = {"release": self.tag, "position": position, "id": f"{self.tag[:9]}-{position:07d}", "label": label}
-                image |= {"label_key": key(label), "seed": seed, "sha256": f"{seed:064x}", "attributes": said, "thumbnail": None}
+                image |= {"seed": seed, "sha256": f"{seed:064x}", "attributes": said, "thumbnail": None}
                 images.append(image | {"shard": "data/train-00000-of-00001.parquet", "row": position})
-                words = [(name, key(word)) for name, value in said.items() for word in (value if isinstance(value, list) else [value])]
-                self.counted.update(words)
-                values += [{"attribute": name, "key": word, "release": self.tag, "position": position} for name, word in words]
-            yield images, values
+                self.values.add(position, label, said)
+            yield images, self.values.bitmaps()
+        yield [], self.values.bitmaps(last=True)
 
 
 def fill(releases: int, images: int) -> float:

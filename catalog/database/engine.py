@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from schema.errors import SynthmillError
 from schema.settings import root
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 SETTING = "SYNTHMILL_CATALOG_URL"
 WAIT = 60
@@ -92,7 +92,7 @@ def _upgrade(engine: Engine) -> None:
         # Who waited for the lock finds the work done.
         if _revision(connection) != HEAD:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, HEAD)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -19,7 +19,7 @@ from catalog.cache import cache_folder
 from catalog.database import records
 from catalog.database.engine import connect, writing
 from catalog.database.rows import Rows
-from catalog.database.tables import TSVECTORS, WORDS, Base, Dataset, Image, ImageValue, Record, Release, ValueCount, Verdict
+from catalog.database.tables import TSVECTORS, WORDS, Base, Dataset, Image, Record, Release, ValueBitmap, ValueCount, Verdict
 from schema import release as schema
 from schema.errors import IntegrityError, SynthmillError
 from schema.settings import root
@@ -144,12 +144,12 @@ def put(connection: Connection, rows: Rows) -> None:
     connection.execute(update(Dataset).where(Dataset.name == name).values(latest=latest))
     if rows.verdicts:
         connection.execute(insert(Verdict), rows.verdicts)
-    for images, values in rows.images():
-        connection.execute(insert(Image), images)
-        if values:
-            connection.execute(insert(ImageValue), values)
-    if counts := rows.value_counts():
-        connection.execute(insert(ValueCount), counts)
+    for images, bitmaps in rows.images():
+        if images:
+            connection.execute(insert(Image), images)
+        if bitmaps:
+            connection.execute(insert(ValueBitmap), bitmaps)
+    connection.execute(insert(ValueCount), rows.values.counts())
     connection.execute(delete(Record).where(Record.name == name))
     words = _words(connection)
     said = " ".join(rows.words)

@@ -1,7 +1,6 @@
 """The rows of a release, read from its folder; images in batches, so that memory is that of one."""
 
 import io
-from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from itertools import chain
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import sums
+from catalog.database.bitmaps import Values
 from catalog.folder import PROVENANCE
 from catalog.words import GAP, key, tokens
 from schema.digest import read_json
@@ -24,17 +24,14 @@ SIDE = 64
 
 
 class Rows:
-    """What the tables hold of a release. `value_counts` is whole when `images` is used up."""
+    """What the tables hold of a release. `values` has counted all of them when `images` is used up."""
 
     def __init__(self, release: Release, folder: Path) -> None:
-        self.tag, self.folder, self.counted = release.tag, folder, Counter()
+        self.tag, self.folder, self.values = release.tag, folder, Values(release.tag)
         said = read_json(folder / PROVENANCE)
         self.attributes = list(dict.fromkeys(condition["attribute"] for condition in said.get("conditions", [])))
         self.release = _release(release, folder, said)
         self.verdicts = [_verdict(release.tag, gate) for gate in release.gates]
-        self.labels = Counter()
-        for name, images in release.labels.items():
-            self.labels[key(name)] += images
 
     @property
     def words(self) -> list[str]:
@@ -42,7 +39,7 @@ class Rows:
         return list(chain.from_iterable((*tokens(text), GAP) for text in texts))
 
     def images(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-        """Batches of rows of images and of image_values."""
+        """Batches of rows of images and of value_bitmaps; either may be empty."""
         import pyarrow.parquet as pq
 
         columns = ["id", "label_name", "seed", "sha256", *self.attributes]
@@ -51,23 +48,16 @@ class Rows:
             small = _thumbnails(path, THUMBNAILS - position)
             shard, row = path.relative_to(self.folder).as_posix(), 0
             for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=BATCH, columns=columns):
-                images, values = [], []
+                images = []
                 for said in batch.to_pylist():
                     found = {name: said[name] for name in self.attributes if said[name] is not None}
                     image = {"release": self.tag, "position": position, "shard": shard, "row": row, "thumbnail": next(small, None)}
-                    image |= {"id": said["id"], "label": said["label_name"], "label_key": key(said["label_name"]), "attributes": found}
+                    image |= {"id": said["id"], "label": said["label_name"], "attributes": found}
                     images.append(image | {"seed": said["seed"], "sha256": said["sha256"]})
-                    words = {
-                        (name, key(str(word))) for name, value in found.items() for word in (value if isinstance(value, list) else [value])
-                    }
-                    self.counted.update(words)
-                    values += [{"attribute": name, "key": word, "release": self.tag, "position": position} for name, word in sorted(words)]
+                    self.values.add(position, said["label_name"], found)
                     position, row = position + 1, row + 1
-                yield images, values
-
-    def value_counts(self) -> list[dict[str, Any]]:
-        counts = {**self.counted, **{("label", name): images for name, images in self.labels.items() if images}}
-        return [{"release": self.tag, "attribute": name, "key": word, "images": images} for (name, word), images in sorted(counts.items())]
+                yield images, self.values.bitmaps()
+        yield [], self.values.bitmaps(last=True)
 
 
 def _release(release: Release, folder: Path, said: dict[str, Any]) -> dict[str, Any]:

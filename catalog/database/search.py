@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, cast, column, or_, select, values
 from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.orm import aliased
 
-from catalog.database.tables import TSVECTORS, WORDS, Dataset, Image, ImageValue, Release, ValueCount, Verdict
+from catalog.database.bitmaps import BLOCK, places, unpack
+from catalog.database.tables import KEY, TSVECTORS, WORDS, Dataset, Image, Release, ValueBitmap, ValueCount, Verdict
 from catalog.query import Bound, Filter
 from catalog.words import key, tokens
 
@@ -16,6 +17,8 @@ COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator
 FACTS = {"images": Release.images, "size": Release.size, "epsilon": Release.epsilon, "delta": Release.delta}
 CHUNKS = (8, 64, 512)
 """Releases whose images are looked into at once: few first, for a page is mostly full after them; the last again and again."""
+ROWS = 1024
+"""Images that are fetched at once where their seeds decide."""
 
 
 def releases(connection: Connection, asked: Filter, limit: int) -> list[dict[str, Any]]:
@@ -33,14 +36,57 @@ def images(connection: Connection, asked: Filter, limit: int, after: tuple[str, 
     """At most `limit` images of the releases that the filter finds, which have one of its labels, each of its attributes and a seed in
     its range; in order of (tag, position), those after `after`."""
     tags = list(connection.execute(candidates(connection, asked, after)).scalars())
-    values = _rarest(connection, asked)
-    found: list[dict[str, Any]] = []
+    found: list[tuple[str, int]] = []
     for chunk in _chunks(tags):
-        rows = connection.execute(_images(asked, values, chunk, limit - len(found), after)).mappings()
-        found += [dict(row) for row in rows]
+        found += islice(_places(connection, asked, chunk, after), limit - len(found))
         if len(found) == limit:
             break
-    return found
+    return _images(connection, found)
+
+
+def _places(connection: Connection, asked: Filter, tags: Sequence[str], after: tuple[str, int] | None) -> Iterator[tuple[str, int]]:
+    """The tags and positions of the images asked for, in order, those after `after`."""
+    bitmaps = _bitmaps(connection, asked, tags) if asked.label or asked.attribute else None
+    if asked.seed is None and bitmaps is not None:
+        for (tag, block), bits in sorted(bitmaps.items()):
+            passed = max(0, after[1] + 1 - block * BLOCK) if after is not None and tag == after[0] else 0
+            yield from ((tag, block * BLOCK + passed + place) for place in places(bits >> passed))
+        return
+    rows = select(Image.release, Image.position).where(Image.release.in_(tags)).order_by(Image.release, Image.position)
+    if asked.seed is not None:
+        rows = rows.where(Image.seed.between(*asked.seed))
+    if after is not None:
+        rows = rows.where(or_(Image.release > after[0], and_(Image.release == after[0], Image.position > after[1])))
+    for tag, position in connection.execute(rows, execution_options={"yield_per": ROWS}):
+        block, place = divmod(position, BLOCK)
+        if bitmaps is None or bitmaps.get((tag, block), 0) >> place & 1:
+            yield tag, position
+
+
+def _bitmaps(connection: Connection, asked: Filter, tags: Sequence[str]) -> dict[tuple[str, int], int]:
+    """By tag and block, which images have one of the labels and each of the attributes."""
+    parts = [{("label", key(count.name)) for count in asked.label}] if asked.label else []
+    parts += [{(count.attribute, key(count.name))} for count in asked.attribute]
+    found: dict[tuple[str, int], int] | None = None
+    for part in parts:
+        either: dict[tuple[str, int], int] = {}
+        for attribute, word in sorted(part):
+            own = (ValueBitmap.attribute == attribute, ValueBitmap.key == word, ValueBitmap.release.in_(tags))
+            for tag, block, bitmap in connection.execute(select(ValueBitmap.release, ValueBitmap.block, ValueBitmap.bitmap).where(*own)):
+                if found is None or (tag, block) in found:
+                    either[tag, block] = either.get((tag, block), 0) | unpack(bitmap)
+        found = either if found is None else {at: both for at, bits in either.items() if (both := bits & found[at])}
+    return found or {}
+
+
+def _images(connection: Connection, found: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The rows at these tags and positions."""
+    if not found:
+        return []
+    wanted = values(column("release", KEY), column("position", Integer), name="wanted").data(found).cte()
+    same = and_(Image.release == wanted.c.release, Image.position == wanted.c.position)
+    rows = select(Image.__table__).join_from(wanted, Image, same).order_by(Image.release, Image.position)
+    return [dict(row) for row in connection.execute(rows).mappings()]
 
 
 def candidates(connection: Connection, asked: Filter, after: tuple[str, int] | None) -> Select:
@@ -51,38 +97,6 @@ def candidates(connection: Connection, asked: Filter, after: tuple[str, int] | N
     if asked.seed is not None:
         wanted += [Release.first_seed <= asked.seed[1], Release.last_seed >= asked.seed[0]]
     return select(Release.tag).where(*wanted).order_by(Release.tag)
-
-
-def _images(asked: Filter, values: Sequence[tuple[str, str]], tags: Sequence[str], limit: int, after: tuple[str, int] | None) -> Select:
-    """`values`: the attributes and keys asked for, the rarest first: images are looked up from those that have that one."""
-    found = select(Image.__table__).where(Image.release.in_(tags))
-    if asked.label:
-        found = found.where(Image.label_key.in_({key(count.name) for count in asked.label}))
-    if asked.seed is not None:
-        found = found.where(Image.seed.between(*asked.seed))
-    start = Image
-    for place, (attribute, word) in enumerate(values):
-        value = aliased(ImageValue)
-        # The releases once more: without them a plan may start from the values of every release.
-        own = and_(value.attribute == attribute, value.key == word, value.release.in_(tags))
-        same = and_(value.release == start.release, value.position == start.position)
-        if place:
-            found = found.where(select(value.position).where(own, same).exists())
-        else:
-            found, start = found.join(value, and_(own, same)), value
-    if after is not None:
-        found = found.where(or_(start.release > after[0], and_(start.release == after[0], start.position > after[1])))
-    return found.order_by(start.release, start.position).limit(limit)
-
-
-def _rarest(connection: Connection, asked: Filter) -> list[tuple[str, str]]:
-    """Each attribute and key asked for, those of the fewest images first."""
-    wanted = dict.fromkeys((count.attribute, key(count.name)) for count in asked.attribute)
-    if len(wanted) > 1:
-        for attribute, word in wanted:
-            own = (ValueCount.attribute == attribute, ValueCount.key == word)
-            wanted[attribute, word] = connection.execute(select(func.coalesce(func.sum(ValueCount.images), 0)).where(*own)).scalar_one()
-    return sorted(wanted, key=lambda each: (wanted[each] or 0, each))
 
 
 def _chunks(tags: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -128,7 +128,6 @@ class Image(Base):
 
     __tablename__ = "images"
     __table_args__ = (
-        Index("ix_images_label", "label_key", "release", "position"),
         Index("ix_images_seed", "release", "seed"),
         {"sqlite_with_rowid": False},
     )
@@ -136,7 +135,6 @@ class Image(Base):
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     id: Mapped[str] = mapped_column(KEY)
     label: Mapped[str] = mapped_column(Text)
-    label_key: Mapped[str] = mapped_column(KEY)
     seed: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String)
     shard: Mapped[str] = mapped_column(Text)
@@ -145,15 +143,17 @@ class Image(Base):
     thumbnail: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
-class ImageValue(Base):
-    """That an image has a value of an attribute: what finds images by attributes."""
+class ValueBitmap(Base):
+    """Which images of a release have a value of an attribute, or a label, as an index of bitmaps (O'Neil and Quass, SIGMOD 1997): one for
+    each block of images that has any, as catalog.database.bitmaps packs them."""
 
-    __tablename__ = "image_values"
+    __tablename__ = "value_bitmaps"
     __table_args__ = ({"sqlite_with_rowid": False},)
     attribute: Mapped[str] = mapped_column(KEY, primary_key=True)
     key: Mapped[str] = mapped_column(KEY, primary_key=True)
     release: Mapped[str] = of_release(primary_key=True)
-    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    block: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bitmap: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class ValueCount(Base):

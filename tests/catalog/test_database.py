@@ -12,13 +12,16 @@ import release_workspace as rw
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Text, cast, create_engine, func, insert, select, text
+from sqlalchemy import MetaData, Text, cast, create_engine, func, insert, select, text
 
 import catalog
 from catalog import evidence, ledger, publish, recalls, signoff, versions
+from catalog.database import engine as database_engine
 from catalog.database import index, rows
+from catalog.database.bitmaps import Values, places, unpack
 from catalog.database.engine import HEAD, MIGRATIONS, connect, writing
-from catalog.database.tables import TSVECTORS, WORDS, Approval, Base, Dataset, Evidence, Image, ImageValue, Release, Spent, ValueCount
+from catalog.database.tables import TSVECTORS, WORDS, Approval, Base, Dataset, Evidence, Image, Release, Spent, ValueBitmap, ValueCount
+from catalog.words import key
 from schema.digest import read_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.evidence import Statement, described
@@ -101,7 +104,7 @@ def test_what_was_added_and_what_is_made_again_are_the_same_row_for_row(both, da
     lengths = {name: len(found) for name, found in added.items()}
     assert lengths == {
         **{"datasets": 1, "releases": 2, "verdicts": 4, "ledger": 1, "images": 26, "words": 2, "record_states": 2},
-        **{"approvals": 1, "value_counts": 12, "evidence": lengths["evidence"], "image_values": lengths["image_values"]},
+        **{"approvals": 1, "value_counts": 12, "value_bitmaps": 12, "evidence": lengths["evidence"]},
     }
 
 
@@ -111,7 +114,7 @@ def test_a_release_s_rows_say_what_its_files_say(both, database):
     with connect().connect() as connection:
         release = connection.execute(select(Release.__table__).where(Release.tag == NEXT)).mappings().one()
         images = connection.execute(select(Image.__table__).where(Image.release == NEXT).order_by(Image.position)).mappings().all()
-        values = connection.execute(select(ImageValue.key, func.count()).where(ImageValue.release == NEXT).group_by(ImageValue.key)).all()
+        bitmaps = connection.execute(select(ValueBitmap.key, ValueBitmap.bitmap).where(ValueBitmap.release == NEXT)).all()
         counts = connection.execute(select(ValueCount.key, ValueCount.images).where(ValueCount.release == NEXT)).all()
         names = connection.execute(select(Evidence.release, Evidence.name)).all()
         approvals = connection.execute(select(Approval.release, Approval.by, Approval.decision)).all()
@@ -132,8 +135,10 @@ def test_a_release_s_rows_say_what_its_files_say(both, database):
     assert decode_png(images[0]["thumbnail"]).tolist() == decode_png(table["image"][0].as_py()["bytes"]).tolist(), (
         "16 pixels stay as they are"
     )
-    assert dict(values) == {"pa": 8, "ap": 6, "effusion": 9, "mass": 4}
-    assert dict(counts) == {**dict(values), "normal": 7, "pneumonia": 7}
+    assert dict(counts) == {"pa": 8, "ap": 6, "effusion": 9, "mass": 4, "normal": 7, "pneumonia": 7}
+    values = [{key(word) for word in (row["label"], row["attributes"]["view"], *row["attributes"]["findings"])} for row in images]
+    expected = {word: [place for place, found in enumerate(values) if word in found] for word in dict(counts)}
+    assert {word: list(places(unpack(bitmap))) for word, bitmap in bitmaps} == expected
     assert (NEXT, "fid") in names
     assert (TAG, "fid") not in names, "the finding is about the images of the second version"
     assert approvals == [(NEXT, "Ada", "approved")]
@@ -149,7 +154,7 @@ def test_thumbnails_do_not_cut_the_batches_of_rows_short(reader, tmp_path, monke
     pq.write_table(pa.concat_tables([table] * 5), path)
     monkeypatch.setattr(rows, "BATCH", 32)
     found = list(rows.Rows(versions.releases()[0], folder).images())
-    assert [len(images) for images, _ in found] == [32, 28]
+    assert [len(images) for images, _ in found] == [32, 28, 0]
     assert all(image["thumbnail"] for images, _ in found for image in images)
 
 
@@ -236,6 +241,34 @@ def test_the_migrations_make_the_tables_that_the_code_knows(database):
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
 
 
+def test_an_index_of_before_the_bitmaps_is_what_a_new_one_would_be(both, database, monkeypatch):
+    release = versions.releases()[-1]
+    with monkeypatch.context() as patch:
+        patch.setattr(database_engine, "HEAD", "0001")
+        engine = connect()
+    with writing(engine) as connection:
+        old = MetaData()
+        old.reflect(connection)
+        made = rows.Rows(release, both.release)
+        images = [image for batch, _ in made.images() for image in batch]
+        connection.execute(insert(Dataset).values(name=release.dataset, latest=release.tag))
+        connection.execute(insert(Release), [made.release])
+        for image in images:
+            place = {"release": release.tag, "position": image["position"]}
+            connection.execute(insert(old.tables["images"]).values({**image, "label_key": key(image["label"])}))
+            view, findings = image["attributes"]["view"], image["attributes"]["findings"]
+            for attribute, word in (("view", view), *(("findings", word) for word in findings)):
+                connection.execute(insert(old.tables["image_values"]).values(attribute=attribute, key=key(word), **place))
+
+    def order(row: dict) -> tuple:
+        return row["attribute"], row["key"]
+
+    with connect().connect() as connection:
+        found = [dict(row) for row in connection.execute(select(ValueBitmap.__table__)).mappings()]
+    expected = [bitmap for _, bitmaps in rows.Rows(release, both.release).images() for bitmap in bitmaps]
+    assert sorted(found, key=order) == sorted(expected, key=order)
+
+
 def test_a_migration_that_breaks_off_leaves_nothing(database, monkeypatch):
     from alembic import op
 
@@ -303,13 +336,13 @@ def test_images_are_read_in_batches_without_their_pixels(tmp_path, monkeypatch):
     pq.write_table(table, tmp_path / "data" / "a.parquet", row_group_size=256, compression="none")
     del table, image
     made = rows.Rows.__new__(rows.Rows)
-    made.tag, made.folder, made.attributes, made.counted, made.labels = "a@v1.0.0", tmp_path, ["found"], rows.Counter(), rows.Counter()
+    made.tag, made.folder, made.attributes, made.values = "a@v1.0.0", tmp_path, ["found"], Values("a@v1.0.0")
     monkeypatch.setattr(rows, "THUMBNAILS", 0)
     before = pa.total_allocated_bytes()
     sizes, most = [], 0
     for images, _ in made.images():
         sizes.append(len(images))
         most = max(most, pa.total_allocated_bytes() - before)
-    assert sizes == [1024, 1024, 952]
+    assert sizes == [1024, 1024, 952, 0]
     assert most < 1_000_000
-    assert {row["key"]: row["images"] for row in made.value_counts()} == {"x": 2000, "y": 1000}
+    assert {row["key"]: row["images"] for row in made.values.counts()} == {"a": 3000, "x": 2000, "y": 1000}
