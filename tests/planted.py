@@ -1,6 +1,7 @@
 """Copies of DICOM files in which every element that can identify somebody holds a value of its own, to be looked for afterwards."""
 
 import itertools
+import re
 import warnings
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -14,6 +15,8 @@ TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
 DECIDES_THE_PIXELS = {"PhotometricInterpretation", "SpecificCharacterSet", "VOILUTFunction", "TransferSyntaxUID", "SOPClassUID"}
 KINDS_OF_OBJECT = {"MediaStorageSOPClassUID", "BurnedInAnnotation"}
 MARK = "PLANTED7Q"
+SHAPE = re.compile(rf"(?=({MARK}\d{{6}}|2\.25\.77345\d{{6}}|\d{{4}}-\d\d-\d\d|\d{{8}}|031547\.\d{{6}}))")
+"""What every value looks like: a search for each of thousands in turn would take a minute."""
 
 
 class Planter:
@@ -71,8 +74,14 @@ class Planter:
         return self._keep(f"{MARK}{number:06d}").encode() if vr == "UN" else None
 
     def _keep(self, value: str) -> str:
+        assert found({value}, value), f"{value} would never be found"
         self.values.add(value)
         return value
+
+
+def found(values: set[str], text: str) -> set[str]:
+    """Those of the planted values that a text holds."""
+    return values & {match[1] for match in SHAPE.finditer(text)}
 
 
 def plant(folder_in: Path, folder_out: Path) -> set[str]:

@@ -26,7 +26,7 @@ from tasks import ingest, scan
 from tasks.ingesting import gathering, keys
 from tests.conftest import CHECKOUT
 from tests.ingest_workspace import Workspace
-from tests.planted import plant
+from tests.planted import found, plant
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_nothing_that_went_in_with_a_name_comes_out_with_it(work, data_root, arc
     assert said["counts"]["out"] > 10
     printed = "".join(capfd.readouterr())
     for path, text in {**work.said(), Path("what was printed"): printed}.items():
-        assert not [value for value in planted if value in text], path
+        assert not found(planted, text), path
 
 
 def test_who_was_withdrawn_is_in_no_output_and_is_counted(filled, monkeypatch):
