@@ -84,7 +84,7 @@ class Lines:
         elif row.state != RUNNING or (row.what, here) == (what, tenth) or now - when < PLAIN_EVERY:
             return
         else:
-            share = f"{here * 10} %" if row.total else ""
+            share = f"{int(row.share * 100)} %" if row.total else ""
             self.console.print(f"{row.title}: " + ", ".join(filter(None, (share, _count(row), _clock(row, now), _note(row)))))
         self._said[row.title] = (row.state, row.what, here, now)
 

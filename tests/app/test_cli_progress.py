@@ -93,7 +93,7 @@ def test_lines_are_one_a_state_and_one_a_tenth_at_most_every_few_seconds(monkeyp
             lines.event(made.apply(step(second * 4, clock[0])))
         lines.event(made.apply(state("done", 100.0)))
     said = console.file.getvalue().splitlines()
-    assert said[:3] == ["starting the build of pneumonia", "train: running", "train: 0 %, 20/400 steps, 1:35 left, stepping  loss 0.25"]
+    assert said[:3] == ["starting the build of pneumonia", "train: running", "train: 5 %, 20/400 steps, 1:35 left, stepping  loss 0.25"]
     assert said[3] == "train: 10 %, 40/400 steps, 1:30 left, stepping  loss 0.25"
     assert said[-1] == "train: done in 1:40"
     assert len(said) == 2 + 11 + 1
