@@ -32,7 +32,7 @@ def print_sign_off(said: dict[str, Any]) -> None:
     next_step(f"run {said['dataset']}", "publishes it")
 
 
-def verified(what: str) -> dict[str, Any]:
+def verified(what: str, repo: str | None = None) -> dict[str, Any]:
     """{"release", "workspace"}: what was found whole of a release and, for a dataset by its name alone, of the workspace.
 
     Raises IntegrityError for the first thing that is not, SynthmillError where there is nothing to verify.
@@ -40,11 +40,11 @@ def verified(what: str) -> dict[str, Any]:
     import catalog
     from catalog import workspace
 
-    inside = None if "@" in what or "/" in what or what in (".", "..") else workspace.check(what)
+    inside = None if repo or "@" in what or "/" in what or what in (".", "..") else workspace.check(what)
     if inside is not None and not catalog.releases(what):
         return {"release": None, "workspace": inside.as_json()}
     try:
-        return {"release": catalog.verify(what).as_json(), "workspace": inside.as_json() if inside else None}
+        return {"release": catalog.verify(what, repo).as_json(), "workspace": inside.as_json() if inside else None}
     except SynthmillError:
         if inside is not None:
             say(f"the workspace of {what} is as its stages made it; its release is not:")
@@ -61,6 +61,11 @@ def print_verified(what: str, said: dict[str, Any]) -> None:
     if release is None:
         print(f"{what}: nothing was released yet")
         return next_step(f"status {what}")
+    if not release["against"].startswith("tag "):
+        say(
+            f"{what} was held against its own words alone, for no tag of it is known here, and whoever changed both is not found out: "
+            "say where its tags are with --repo GIT_ADDRESS"
+        )
     print(
         f"{what} is {release['release']}, whole: {release['files']} files, {release['bytes']} bytes, {release['images']} images, "
         f"against {release['against']}; {release['statements']} statements, {release['signed']}"

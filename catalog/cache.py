@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+from filelock import FileLock
+
 from catalog import store, sums
-from catalog.elsewhere import cache
+from catalog.elsewhere import cache, writable_cache
 from catalog.folder import check_sums
 from schema.digest import read_json, sha256_bytes, write_json
 from schema.errors import IntegrityError
@@ -12,27 +14,36 @@ from schema.release import Release
 
 
 def cached(release: Release, repo: Path) -> Path:
-    """The release's folder in the cache, fetched and verified if it is not there. Named by digest: two checkouts may both have a v1.0.0.
+    """The release's folder in the cache, fetched and verified if it is not there. Raises SynthmillError where the cache cannot be used.
 
     A copy whose files have another size or time than when they were last checked is checked again, and fetched anew where a digest differs.
     """
     folder = cache_folder(release)
-    if folder.is_dir():
-        if is_as_left(folder):
-            return folder
-        try:
-            check_sums(folder, release)
-            sums.check(folder)
-        except IntegrityError:
-            shutil.rmtree(folder)
-    store.fetch(repo, release, folder)
-    leave(folder)
+    if folder.is_dir() and is_as_left(folder):
+        return folder
+    with writable_cache():
+        cache().mkdir(parents=True, exist_ok=True)
+        # One looks, the others wait: who finds it damaged takes it away.
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir() and not is_as_left(folder):
+                try:
+                    check_sums(folder, release)
+                    sums.check(folder)
+                except IntegrityError:
+                    shutil.rmtree(folder)
+            store.fetch(repo, release, folder)
+            leave(folder)
     return folder
 
 
 def cache_folder(release: Release) -> Path:
     """Where the cache keeps a release, whether it is there or not."""
-    return cache() / f"{release.tag}-{release.sums[:16]}"
+    return cache() / name_of(release)
+
+
+def name_of(release: Release) -> str:
+    """What a folder with these bytes is called: two checkouts may both have a v1.0.0."""
+    return f"{release.tag}-{release.sums[:16]}"
 
 
 def check_once(folder: Path) -> None:
@@ -49,7 +60,7 @@ def check_once(folder: Path) -> None:
 
 def derived(release: Release) -> Path:
     """A folder in the cache for what is made from a release's files, and can be made again."""
-    return cache() / f"{release.tag}-{release.sums[:16]}.derived"
+    return cache() / f"{name_of(release)}.derived"
 
 
 def is_as_left(path: Path) -> bool:

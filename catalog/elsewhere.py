@@ -3,7 +3,11 @@
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from catalog.git import GitError, git
 from schema.digest import sha256_bytes
@@ -14,6 +18,17 @@ from schema.settings import root
 def cache() -> Path:
     """`SYNTHMILL_CACHE`: where what was fetched is kept."""
     return Path(os.environ.get("SYNTHMILL_CACHE") or "~/.cache/synthmill").expanduser()
+
+
+@contextmanager
+def writable_cache() -> Iterator[None]:
+    """Raises SynthmillError where the cache's folder cannot be made or written."""
+    try:
+        yield
+    except OSError as error:
+        raise SynthmillError(
+            f"the cache {cache()} cannot be used ({error.strerror or error}): free space there, or name another folder in SYNTHMILL_CACHE"
+        ) from error
 
 
 def where(repo: Path | str | None) -> Path:
@@ -34,8 +49,14 @@ def where(repo: Path | str | None) -> Path:
 def _tags_of(address: str) -> Path:
     """A bare repository with the tags of `address`, as they are there now; what a tag names comes without its history."""
     bare = cache() / "repositories" / sha256_bytes(address.encode())[:16]
-    if not (bare / "HEAD").is_file():
+    with writable_cache():
         bare.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{bare}.lock"):
+            return _fetched(bare, address)
+
+
+def _fetched(bare: Path, address: str) -> Path:
+    if not (bare / "HEAD").is_file():
         git(bare, "init", "--quiet", "--bare")
     try:
         # A release is never moved, so no `--force`: a tag that differs from the one that was had is an error, in git's words.

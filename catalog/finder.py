@@ -50,13 +50,14 @@ def search(asked: Filter | str, limit: int = 20, tell: Tell = None) -> Answer:
     Raises UsageError for a search that cannot be, SynthmillError where the database is out of reach.
     """
     from catalog.database import search as compiled
+    from catalog.database.engine import reading
 
-    index, reading = _prepared(asked, limit, tell)
-    if reading.filter.seed is not None:
+    index, understood = _prepared(asked, limit, tell)
+    if understood.filter.seed is not None:
         raise UsageError("seeds are of images: search images, or leave `seed:` out")
-    with index.engine.connect() as connection:
-        found = compiled.releases(connection, reading.filter, limit + 1)
-    return Answer(reading.filter, reading.not_understood, index.behind, found[:limit], len(found) > limit)
+    with reading(index.engine) as connection:
+        found = compiled.releases(connection, understood.filter, limit + 1)
+    return Answer(understood.filter, understood.not_understood, index.behind, found[:limit], len(found) > limit)
 
 
 def search_images(asked: Filter | str, limit: int = 50, after: str | None = None, tell: Tell = None) -> Page:
@@ -65,23 +66,25 @@ def search_images(asked: Filter | str, limit: int = 50, after: str | None = None
     `after`: the `next` of the page before. Raises as `search` does.
     """
     from catalog.database import search as compiled
+    from catalog.database.engine import reading
 
-    index, reading = _prepared(asked, limit, tell)
-    with index.engine.connect() as connection:
-        found = compiled.images(connection, reading.filter, limit + 1, _place(after))
+    index, understood = _prepared(asked, limit, tell)
+    with reading(index.engine) as connection:
+        found = compiled.images(connection, understood.filter, limit + 1, _place(after))
     last = found[limit - 1] if len(found) > limit else None
     following = f"{last['release']}:{last['position']}" if last else None
-    return Page(reading.filter, reading.not_understood, index.behind, found[:limit], following)
+    return Page(understood.filter, understood.not_understood, index.behind, found[:limit], following)
 
 
 def _prepared(asked: Filter | str, limit: int, tell: Tell) -> tuple[Any, Reading]:
     from catalog.database import search as compiled
+    from catalog.database.engine import reading
     from catalog.database.index import opened
 
     if not 1 <= limit <= LIMIT:
         raise UsageError(f"a limit of {limit} is not possible: it is from 1 to {LIMIT}")
     index = opened(tell)
-    with index.engine.connect() as connection:
+    with reading(index.engine) as connection:
         gates = shipped_gates() | compiled.gates(connection)
     if isinstance(asked, str):
         return index, read(asked, gates)

@@ -43,6 +43,22 @@ def _run(root: Path, *arguments: str, text: str | None = None, env: Mapping[str,
     )
 
 
+def release_remote(root: Path) -> str | None:
+    """`SYNTHMILL_GIT_REMOTE`: where releases' branches and tags are sent. Raises SynthmillError where that is no remote here."""
+    remote = os.environ.get("SYNTHMILL_GIT_REMOTE") or None
+    if remote is not None and remote not in git(root, "remote").split():
+        raise SynthmillError(
+            f"SYNTHMILL_GIT_REMOTE is {remote!r}, which is not a git remote here: add it with `git remote add`, or unset it"
+        )
+    return remote
+
+
+def tags_of(root: Path, remote: str, pattern: str) -> dict[str, str]:
+    """{tag: what it names} of a remote's tags."""
+    listed = git(root, "ls-remote", "--refs", remote, f"refs/tags/{pattern}")
+    return {name.removeprefix("refs/tags/"): made for made, name in (line.split("\t") for line in listed.splitlines())}
+
+
 def check_objects(root: Path, rev: str) -> None:
     """Holds all that a revision consists of, tag, commit, folders and files, against git's names for them, which are digests. Raises
     IntegrityError with git's own words where one is damaged: DVC may wait for ever for one that is."""

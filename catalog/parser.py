@@ -47,7 +47,7 @@ class Token:
     @property
     def word(self) -> str:
         """The word, without the marks that end a sentence or a bracket."""
-        return self.text.strip(".;?!()[]").casefold() if self.kind == "word" else ""
+        return self.text.lstrip("([").rstrip(".;?!)]").casefold() if self.kind == "word" else ""
 
 
 END = Token("end", "", True)
@@ -221,12 +221,12 @@ class _Parser:
         if postfix and self._numeric(self.peek()):
             number = self.take()
             self.at += postfix[1]
-            return self._about(postfix[0], float(number.text), None)
+            return self._about(postfix[0], float(number.word), None)
         if phrase and not named:
             return self._not_understood(phrase[1] + 1)
         if ahead[0] in NEGATIONS:
             return self._not_understood(1, to_the_end=True)
-        if ahead[0] in ("or",) or self._numeric(self.peek()):
+        if ahead[0] in ("or", "between") or self._numeric(self.peek()) or (named and ahead[0] not in IMAGES):
             return self._not_understood(1)
         if ahead[0] in LICENSED and self._is_license(1 + (ahead[1] in ("under", "as"))):
             self.at += 1 + (ahead[1] in ("under", "as"))

@@ -6,7 +6,6 @@ user's branch; index, HEAD and working tree are never touched.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,23 +48,18 @@ def preflight(dataset: str) -> None:
 
 def _check_git_remote(where: Path, dataset: str) -> None:
     """Raises SynthmillError where `SYNTHMILL_GIT_REMOTE` is no remote, or has releases that this clone would contradict."""
-    remote = _git_remote()
+    remote = git.release_remote(where)
     if remote is None:
         return
-    if remote not in git.git(where, "remote").split():
-        raise SynthmillError(
-            f"SYNTHMILL_GIT_REMOTE is {remote!r}, which is not a git remote here: add it with `git remote add`, or unset it"
-        )
-    listed = git.git(where, "ls-remote", "--refs", remote, f"refs/tags/{dataset}@v*")
-    theirs = {name: made for made, name in (line.split("\t") for line in listed.splitlines())}
-    ours = {name: git.resolve(where, name) for name in theirs}
-    tags = [name.removeprefix("refs/tags/") for name in theirs if ours[name] is None]
+    theirs = git.tags_of(where, remote, f"{dataset}@v*")
+    ours = {name: git.resolve(where, f"refs/tags/{name}") for name in theirs}
+    tags = [name for name in theirs if ours[name] is None]
     if tags:
         raise SynthmillError(
             f"{remote} has releases of {dataset} that are not known here ({sums.some(tags)}), so the next version cannot be decided: "
             f"run `git fetch --tags {remote}` first"
         )
-    tags = [name.removeprefix("refs/tags/") for name, made in theirs.items() if ours[name] != made]
+    tags = [name for name, made in theirs.items() if ours[name] != made]
     if tags:
         raise SynthmillError(
             f"{remote} has other tags than this clone under the same names ({sums.some(tags)}): if those here were never given out, "
@@ -287,10 +281,10 @@ def record(release: Release, commit: str, tip: str | None) -> Release:
 
 def push_git(release: Release) -> None:
     """Sends the branch and every tag of the dataset, tombstones too, to `SYNTHMILL_GIT_REMOTE`, if that is set and it has not got them."""
-    remote = _git_remote()
+    where = root()
+    remote = git.release_remote(where)
     if remote is None:
         return
-    where = root()
     branch = f"releases/{release.dataset}"
     known = [*versions.releases(release.dataset), *versions.tombstones(release.dataset).values()]
     tags = [f"refs/tags/{one.tag}" for one in known]
@@ -303,10 +297,6 @@ def push_git(release: Release) -> None:
 def _read(path: Path) -> str:
     """The text as it is, line ends included."""
     return path.read_bytes().decode()
-
-
-def _git_remote() -> str | None:
-    return os.environ.get("SYNTHMILL_GIT_REMOTE") or None
 
 
 def _current_branch(where: Path) -> str:

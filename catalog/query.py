@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from catalog.words import tokens
 from schema.errors import UsageError
-from schema.release import NAME
+from schema.release import check_name
 from schema.settings import ROOT
 
 Op = Literal["<", "<=", ">", ">=", "="]
@@ -42,9 +42,26 @@ def _written(text: str) -> str:
     return text
 
 
+def _dataset(name: str) -> str:
+    return check_name(name.casefold())
+
+
+def _tag(name: str) -> str:
+    dataset, _, version = name.partition("@")
+    if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
+        raise UsageError(f"{name!r} is no release: write it as pneumonia@v1.0.0")
+    return f"{_dataset(dataset)}@{version}"
+
+
+def _attribute(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise UsageError(f"{name!r} is no name of an attribute: write it as in attribute.view:PA")
+    return name
+
+
 Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_searchable)]
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_written)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(_attribute)]
 
 
 class _Part(BaseModel):
@@ -91,8 +108,8 @@ class Filter(_Part):
     """Every condition must hold; of several datasets, releases, modalities or licences one must."""
 
     text: tuple[Words, ...] = Field(default=(), max_length=MOST, description="words or phrases in title, description, labels, modality")
-    dataset: tuple[Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})$", max_length=64)], ...] = Field(default=(), max_length=MOST)
-    release: tuple[Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})@v\d+\.\d+\.\d+$", max_length=128)], ...] = Field(
+    dataset: tuple[Annotated[str, AfterValidator(_dataset)], ...] = Field(default=(), max_length=MOST)
+    release: tuple[Annotated[str, Field(max_length=128), AfterValidator(_tag)], ...] = Field(
         default=(), max_length=MOST, description="tags: pneumonia@v1.0.0"
     )
     modality: tuple[Words, ...] = Field(default=(), max_length=MOST, description="each a phrase in the release's modality")

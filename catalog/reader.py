@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catalog import attestation, store, sums
 from catalog import folder as release_folder
-from catalog.cache import cached, check_once, derived
+from catalog.cache import cached, check_once, derived, name_of
 from catalog.elsewhere import where
 from catalog.rows import Rows
 from catalog.versions import find, parse, recalled, refuse_moved, releases, usable
@@ -46,7 +46,7 @@ def get(spec: str, to: Path | str, repo: Path | str | None = None, force: bool =
     Raises UsageError for an unknown release or a folder in use, SynthmillError for one that was recalled, unless `force`, and where the
     folder cannot be written, IntegrityError for bytes that are not the released ones.
     """
-    place, folder = where(repo), Path(to)
+    place, folder = where(repo), Path(to).expanduser()
     release = usable(spec, place, force)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -65,8 +65,8 @@ def verify(what: Path | str, repo: Path | str | None = None) -> Report:
     """
     if isinstance(what, Path) or "/" in what or what in (".", ".."):
         release_folder.provenance_file(Path(what))
-        said = sums.check(Path(what))
-        return check(Path(what), said, tagged(Path(what), repo), repo)
+        said, place = sums.check(Path(what)), where(repo)
+        return check(Path(what), said, tagged(Path(what), place), place)
     place = where(repo)
     name, selector = parse(what)
     refuse_moved(name, [f"{name}@v{selector.removeprefix('v')}"], place)
@@ -75,10 +75,10 @@ def verify(what: Path | str, repo: Path | str | None = None) -> Report:
     attestation.check(release, place)
     with tempfile.TemporaryDirectory(prefix="synthmill-") as scratch:
         folder = store.fetch(place, release, Path(scratch) / release.dataset, only_remote=True)
-        return check(folder, sums.check(folder), release, repo)
+        return check(folder, sums.check(folder), release, place)
 
 
-def check(folder: Path, said: dict[str, str], release: Release | None, repo: Path | str | None = None) -> Report:
+def check(folder: Path, said: dict[str, str], release: Release | None, place: Path) -> Report:
     """`said`: SHA256SUMS, which the files agree with; `release`: what its tag says, None where no tag is known, and the folder
     can only be held to its own words."""
     own = release_folder.described(folder)
@@ -89,17 +89,17 @@ def check(folder: Path, said: dict[str, str], release: Release | None, repo: Pat
             raise IntegrityError(f"{folder / path} has other {kind} than {against} names: {sums.GET_AGAIN}")
     release_folder.check_sums(folder, expected)
     size = sum((folder / path).stat().st_size for path in said)
-    gone = recalled(release, where(repo)) if release else None
-    attested = attestation.check(release, where(repo)) if release else []
+    gone = recalled(release, place) if release else None
+    attested = attestation.check(release, place) if release else []
     signed = attestation.signers(attested)
     return Report(own.tag, len(said), size, own.images, against, gone.reason if gone else None, len(attested), signed)
 
 
-def tagged(folder: Path, repo: Path | str | None) -> Release | None:
+def tagged(folder: Path, place: Path) -> Release | None:
     """The release whose version the folder bears, by its tag; None where there is no such tag or no repository."""
     own = release_folder.described(folder)
     try:
-        known = releases(own.dataset, where(repo))
+        known = releases(own.dataset, place)
     except IntegrityError:
         raise
     except SynthmillError:
@@ -167,6 +167,8 @@ def stream(name: str, version: str = "latest", columns: Sequence[str] | None = N
 def _place(name: str, version: str, repo: Path | str | None, force: bool) -> tuple[Path, Path]:
     """The folder of a release, checked, and the folder for what is derived from it. Raises as `load` does."""
     if isinstance(name, Path) or "/" in name:
+        if version != "latest" or repo is not None:
+            raise UsageError(f"{name} is a folder, and holds the one version that it holds: leave `version` and `repo` out, or name a dataset")
         folder = Path(name).expanduser().resolve()
         check_once(folder)
         return folder, derived(release_folder.described(folder))
@@ -179,7 +181,7 @@ def said_of(release: Release, home: Path, repo: Path) -> dict[str, Any]:
     """provenance.json of a release without its images, checked against its tag; kept under `home`. Raises IntegrityError for bytes
     that are not the released ones, SynthmillError when they cannot be had."""
     wanted = (release_folder.PROVENANCE, sums.NAME)
-    folder = home / f"{release.tag}-{release.sums[:16]}"
+    folder = home / name_of(release)
     if not all((folder / name).is_file() for name in wanted):
         store.stream(repo, f"refs/tags/{release.tag}", release.dataset, folder, only=wanted)
     path = release_folder.provenance_file(folder)

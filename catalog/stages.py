@@ -3,13 +3,12 @@
 The last assignment holds, as in `gto show`; the history of a stage is its tags. `latest` is no stage: it is always the highest version.
 """
 
-import os
 import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from catalog import git, store, versions
+from catalog import git, store, sums, versions
 from schema.errors import SynthmillError, UsageError
 from schema.release import Release
 from schema.settings import root
@@ -91,11 +90,18 @@ def promote(spec: str, stage: str) -> Promotion:
     tag is made. Raises UsageError for an unknown release or no stage's name, SynthmillError where GTO or git refuse."""
     check_stage(stage)
     release = versions.usable(spec)
+    remote = git.release_remote(root())
+    if remote:
+        unknown = [tag for tag in git.tags_of(root(), remote, f"{release.dataset}#*") if git.resolve(root(), f"refs/tags/{tag}") is None]
+        if unknown:
+            raise SynthmillError(
+                f"{remote} has assignments of {release.dataset} that are not known here ({sums.some(unknown)}): run "
+                f"`git fetch {remote} 'refs/tags/{release.dataset}#*:refs/tags/{release.dataset}#*'` first"
+            )
     before = standing(release.dataset).get(stage)
     if before != release.version:
         _assign(release, stage)
     event = [event for event in history(release.dataset) if event.stage == stage][-1]
-    remote = os.environ.get("SYNTHMILL_GIT_REMOTE") or None
     if remote:
         try:
             git.git(root(), "push", remote, f"refs/tags/{event.tag}")

@@ -198,8 +198,9 @@ def objects(root: Path, rev: str, dataset: str) -> dict[str, str]:
     """
     stages = yaml.safe_load(git(root, "show", f"{rev}:dvc.lock"))["stages"]
     listing = stages[f"release@{dataset}"]["outs"][0]["md5"] if f"release@{dataset}" in stages else ""
-    places = [object_file(place, listing) for place in (cache_folder(root), local_remote(root)) if place]
-    whole = next((path for path in places if is_whole(path, listing)), None)
+    # Asking DVC takes a second: only where its cache is not where the settings here have it.
+    places = (find(root) for find in (_set_cache_folder, local_remote, cache_folder))
+    whole = next((path for place in places if place and is_whole(path := object_file(place, listing), listing)), None)
     if whole is None:
         raise SynthmillError(f"DVC's cache here has nothing of {dataset} at {rev}: publish from the checkout that built it")
     return {**{entry["relpath"]: entry["md5"] for entry in json.loads(whole.read_text(encoding="utf-8"))}, LISTING: listing}
@@ -239,7 +240,12 @@ def is_whole(path: Path, name: str) -> bool:
 
 
 def cache_folder(root: Path) -> Path:
-    """DVC's cache, wherever the settings have it."""
+    """DVC's cache, wherever the settings of the workspace, the user and the machine have it."""
+    return Path(root, dvc(root, "cache", "dir", env={"COLUMNS": "10000"}).strip()).resolve()
+
+
+def _set_cache_folder(root: Path) -> Path:
+    """DVC's cache as the workspace's own settings have it."""
     return (root / ".dvc" / Path(remotes(root)["cache"].get("dir", "cache")).expanduser()).resolve()
 
 
@@ -291,12 +297,14 @@ def _alone_in(scratch: Path) -> Iterator[None]:
     """Holds a scratch folder against other processes; it goes when nothing is left in it."""
     while True:
         scratch.mkdir(exist_ok=True)
-        held = os.open(scratch, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        # Whoever held it before may have finished and taken it away.
-        if scratch.is_dir() and os.fstat(held).st_ino == scratch.stat().st_ino:
-            break
-        os.close(held)
+        # Whoever holds it may finish and take it away at any moment.
+        with suppress(FileNotFoundError):
+            held = os.open(scratch, os.O_RDONLY)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.fstat(held).st_ino == scratch.stat().st_ino:
+                    break
+            os.close(held)
     try:
         yield
     finally:

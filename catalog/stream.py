@@ -37,6 +37,8 @@ def main(ask: dict) -> None:
         print("lost  .")
     for path in files:
         name = path.removeprefix(f"{top}/")
+        if name.startswith("/") or ".." in name.split("/"):
+            raise SystemExit(f"the list of files in the store names {name!r}, which lies outside of the release")
         if name in ask["have"] or (ask["only"] and name not in ask["only"]):
             continue
         try:

@@ -1,6 +1,6 @@
-"""Registers the deployments of prefect.yaml with the server that `PREFECT_API_URL` names, and the work pool that runs them.
+"""Registers deployments of prefect.yaml with the server that `PREFECT_API_URL` names, and the work pool that runs them.
 
-python -m flows.deploy
+python -m flows.deploy pneumonia-nightly sign-off
 """
 
 import os
@@ -20,8 +20,8 @@ from tasks.stage import main
 POOL = "synthmill"
 
 
-def run() -> None:
-    """Raises SynthmillError when no server is named or it does not answer."""
+def run(*names: str) -> None:
+    """Raises SynthmillError when no server is named, it does not answer, or Prefect cannot register them, with Prefect's own words."""
     address = PREFECT_API_URL.value()
     if not address:
         raise SynthmillError(
@@ -37,14 +37,18 @@ def run() -> None:
         except ObjectAlreadyExists:
             print(f"the work pool {POOL} is there")
     deploying = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *(word for name in names for word in ("--name", name))],
         cwd=root(),
         env=environment(),
         check=False,
         stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     if deploying.returncode:
+        print(deploying.stdout + deploying.stderr)
         raise SynthmillError(f"prefect deploy ended with {deploying.returncode}: its words are above")
+    print(f"registered: {', '.join(names)}")
     print(f"next: start a worker in this checkout: ./mill prefect worker start --pool {POOL}")
 
 

@@ -116,21 +116,22 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(1 if any(each.status == "fail" for each in findings) else 0)
 
 
-@verb("deploy", "deploy --dry-run")
+@verb("deploy --yes", "deploy pneumonia --yes", "deploy --dry-run")
 def deploy(
+    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="its builds alone; every deployment unless given")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be registered, and where")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Register the nightly builds of prefect.yaml with the Prefect server that PREFECT_API_URL names."""
     from app.deploying import deployments, register
 
-    address, found = deployments()
+    address, found = deployments(dataset)
     print_table(("deployment", "dataset", "when"), found)
     say(f"server: {address or 'none: PREFECT_API_URL is not set'}")
     if dry_run:
-        return next_step("deploy --yes")
+        return next_step(f"deploy {dataset} --yes" if dataset else "deploy --yes")
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("deploy changes what the server runs: say --yes")
         typer.confirm("Register them there?", abort=True, err=True)
-    raise typer.Exit(register())
+    raise typer.Exit(register([name for name, *_ in found]))

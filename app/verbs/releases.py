@@ -21,6 +21,7 @@ def list_(
     """List the releases, oldest first."""
     import catalog
     from app.reading import release_rows
+    from schema.params import nearest
 
     found = catalog.releases(dataset)
     if everything and found:
@@ -31,6 +32,8 @@ def list_(
         gone = {tag: stone.model_dump(mode="json") for tag, stone in catalog.tombstones(dataset).items()}
         return print_json([release.model_dump(mode="json") | {"recalled": gone.get(release.tag)} for release in found])
     if not found:
+        if dataset and (others := sorted({release.dataset for release in catalog.releases()})):
+            raise UsageError(f"{dataset} has no release here{nearest(dataset, others)}; there are releases of: {', '.join(others)}")
         print("nothing has been released here yet")
         return next_step(f"run {dataset or BUILT_IN}")
     print_table(("release", "images", "labels", "gates"), release_rows(found, catalog.tombstones(dataset)))
@@ -85,7 +88,7 @@ def get(
     if as_json:
         return print_json({"release": release.tag, "folder": str(folder)})
     print(f"{release.tag} is in {folder}")
-    next_step(f"verify {shlex.quote(str(folder))}")
+    next_step(f"verify {shlex.quote(str(folder))}{f' --repo {shlex.quote(repo)}' if repo else ''}")
 
 
 @verb("export pneumonia@v1.0.0 --as webdataset --to ~/data/pneumonia-wds", "export pneumonia --as huggingface --to owner/name --dry-run")
@@ -106,11 +109,12 @@ def export(
     return print_json(said) if as_json else print_export(said)
 
 
-@verb("verify pneumonia", "verify pneumonia@v1.0.0", "verify ~/data/pneumonia")
+@verb("verify pneumonia", "verify pneumonia@v1.0.0", "verify ~/data/pneumonia --repo GIT_ADDRESS")
 def verify(
     what: Annotated[
         str, typer.Argument(metavar="DATASET|RELEASE|FOLDER", help="a dataset, a release as for `show`, or a folder, written with a /")
     ],
+    repo: Annotated[str | None, typer.Option(metavar="GIT_ADDRESS", help="the tags of that repository, not of this checkout")] = None,
     as_json: Json = False,
 ) -> None:
     """Check a release against the digests that its tag vouches for, in the store or in a folder, and what its commit attests of it. For a
@@ -118,7 +122,7 @@ def verify(
     something was changed, naming it."""
     from app.signing_off import print_verified, verified
 
-    said = verified(what)
+    said = verified(what, repo)
     return print_json(said) if as_json else print_verified(what, said)
 
 

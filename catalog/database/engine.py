@@ -1,6 +1,7 @@
 """Opening the database: which one, and in the layout that this code knows."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from schema.errors import SynthmillError
@@ -64,22 +65,40 @@ def connect(url: URL | None = None) -> Engine:
             f"{SETTING} needs the package psycopg, which is not here ({error}): delete .venv and start ./mill again"
         ) from None
     except (DBAPIError, NoSuchModuleError, OSError) as error:
-        raise SynthmillError(f"the catalog's database ({shown}) cannot be used: {_reason(error, url)}; see {SETTING}") from None
+        raise SynthmillError(
+            f"the catalog's database ({shown}) cannot be used: {_reason(error, url)}; {_remedy(error, url, f'see {SETTING}')}"
+        ) from None
     return engine
 
 
 @contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Raises SynthmillError where the database cannot be read."""
+    with _in_words(engine, "read"), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that writes; one at a time, whoever else writes waits. Raises SynthmillError where that takes too long."""
+    """One transaction that writes; one at a time, whoever else writes waits. Raises SynthmillError where that takes too long, or the
+    database cannot be written."""
+    with _in_words(engine, "written"), engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY})
+        yield connection
+
+
+@contextmanager
+def _in_words(engine: Engine, done: str) -> Iterator[None]:
     try:
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT}s'"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY})
-            yield connection
-    except OperationalError as error:
+        yield
+    except DatabaseError as error:
+        if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
+            raise  # of our own making
         shown = engine.url.render_as_string(hide_password=True)
-        raise SynthmillError(f"the catalog's database ({shown}) could not be written: {_reason(error, engine.url)}; run again") from None
+        why, remedy = _reason(error, engine.url), _remedy(error, engine.url, "run again")
+        raise SynthmillError(f"the catalog's database ({shown}) could not be {done}: {why}; {remedy}") from None
 
 
 def _upgrade(engine: Engine) -> None:
@@ -139,6 +158,12 @@ def _postgresql(url: URL) -> Engine:
         connection.autocommit = False
 
     return engine
+
+
+def _remedy(error: Exception, url: URL, else_: str) -> str:
+    if url.get_backend_name() == "sqlite" and re.search("malformed|not a database|disk I/O error", str(error)):
+        return f"delete {url.database}: nothing is in it alone, and the next search makes it anew"
+    return else_
 
 
 def _reason(error: Exception, url: URL) -> str:

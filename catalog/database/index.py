@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from catalog import store, sums, versions
 from catalog.cache import cache_folder
 from catalog.database import records
-from catalog.database.engine import connect, writing
+from catalog.database.engine import connect, reading, writing
 from catalog.database.rows import Rows
 from catalog.database.tables import TSVECTORS, WORDS, Base, Dataset, Image, Record, Release, ValueBitmap, ValueCount, Verdict
 from schema import release as schema
@@ -77,7 +77,7 @@ def opened(tell: Callable[[str], None] | None = None) -> Index:
         known = versions.releases()
     except SynthmillError as error:
         return Index(engine, (f"the releases of this checkout could not be read: {error}",))
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         there = dict(connection.execute(select(Release.tag, Release.sums)).all())
     for release in known:
         if there.get(release.tag) != release.sums:
@@ -93,7 +93,7 @@ def opened(tell: Callable[[str], None] | None = None) -> Index:
 
 
 def _add(engine: Engine, release: schema.Release) -> None:
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         if _has(connection, release):
             return
     with bytes_of(release) as folder:
@@ -116,7 +116,7 @@ def _has(connection: Connection, release: schema.Release) -> bool:
 
 def _read_records(engine: Engine) -> Iterator[str]:
     """Reads the records that grew since; what could not be read."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         names = records.stale(connection)
     for name in names:
         try:
@@ -128,7 +128,10 @@ def _read_records(engine: Engine) -> Iterator[str]:
 
 def _recall(engine: Engine) -> None:
     stones = versions.tombstones()
-    if stones:
+    with reading(engine) as connection:
+        unmarked = records.unmarked(connection, stones)
+    # Whoever only searches waits for no writer.
+    if unmarked:
         with writing(engine) as connection:
             records.recall(connection, stones)
 

@@ -1,13 +1,13 @@
 """What the records under data/evidence say of releases (evidence, approvals, what was spent of privacy), and tombstones: recalls."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from catalog import evidence, signoff
-from catalog.database.tables import Approval, Evidence, Record, Release, Spent
+from catalog.database.tables import Approval, Base, Evidence, Record, Release, Spent
 from schema.digest import sha256_bytes
 from schema.evidence import LEDGER as LEDGER_TYPE
 from schema.evidence import TEST_RESULT, Statement
@@ -25,7 +25,8 @@ def stale(connection: Connection) -> list[str]:
 
 
 def read(connection: Connection, name: str) -> None:
-    """Replaces what the index has of a record by what its file says; does nothing where there is no file.
+    """Adds what a record says and the index has not got; does nothing where there is no file. A record only ever grows, and other
+    checkouts that share the database may have longer ones.
 
     Raises IntegrityError for a record that was tampered with.
     """
@@ -36,16 +37,13 @@ def read(connection: Connection, name: str) -> None:
     connection.execute(delete(Record).where(Record.name == name))
     connection.execute(insert(Record).values(name=name, sha256=state))
     if name == LEDGER:
-        connection.execute(delete(Spent))
-        _insert(connection, Spent, list(spendings(entries)))
+        _add(connection, Spent, spendings(entries))
         return
     for release in connection.execute(select(Release.__table__).where(Release.dataset == name)).mappings().all():
-        connection.execute(delete(Evidence).where(Evidence.release == release["tag"]))
-        connection.execute(delete(Approval).where(Approval.release == release["tag"]))
         about = [entry for entry in entries if concerns(entry.statement, release)]
         named = {entry.digest: entry.statement.about for entry in about}
-        _insert(connection, Evidence, [{"release": release["tag"], "digest": digest, "name": what} for digest, what in named.items()])
-        _insert(connection, Approval, list(approvals(about, release["tag"])))
+        _add(connection, Evidence, ({"release": release["tag"], "digest": digest, "name": what} for digest, what in named.items()))
+        _add(connection, Approval, approvals(about, release["tag"]))
 
 
 def concerns(statement: Statement, release: Any) -> bool:
@@ -57,13 +55,17 @@ def concerns(statement: Statement, release: Any) -> bool:
     return bool(digests & {release["sums"], release["digest"], release["records"], release["files"]})
 
 
+def unmarked(connection: Connection, stones: Mapping[str, Tombstone]) -> dict[str, str]:
+    """{tag: reason} of the releases that have a tombstone and are not recalled for its reason in the index. A tombstone is never taken
+    back: a checkout without its tag is behind."""
+    known = connection.execute(select(Release.tag, Release.recalled, Release.recall_reason)).all() if stones else ()
+    return {tag: stones[tag].reason for tag, *said in known if tag in stones and said != [True, stones[tag].reason]}
+
+
 def recall(connection: Connection, stones: Mapping[str, Tombstone]) -> None:
     """Marks the releases that have a tombstone as recalled."""
-    for tag, recalled, reason in connection.execute(select(Release.tag, Release.recalled, Release.recall_reason)).all():
-        said = stones[tag].reason if tag in stones else None
-        # A tombstone is never taken back; a checkout without its tag is behind.
-        if said is not None and (recalled, reason) != (True, said):
-            connection.execute(update(Release).where(Release.tag == tag).values(recalled=True, recall_reason=said))
+    for tag, reason in unmarked(connection, stones).items():
+        connection.execute(update(Release).where(Release.tag == tag).values(recalled=True, recall_reason=reason))
 
 
 def approvals(entries: list[evidence.Entry], tag: str) -> Iterator[dict[str, Any]]:
@@ -90,6 +92,9 @@ def _state(name: str) -> str | None:
     return sha256_bytes(path.read_bytes()) if path.is_file() else None
 
 
-def _insert(connection: Connection, table: type, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
+def _add(connection: Connection, table: type[Base], rows: Iterable[dict[str, Any]]) -> None:
+    key = table.__table__.primary_key.columns
+    known = {tuple(row) for row in connection.execute(select(*key))}
+    new = [row for row in rows if tuple(row[column.name] for column in key) not in known]
+    if new:
+        connection.execute(insert(table), new)

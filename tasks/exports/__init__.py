@@ -102,7 +102,7 @@ class Folder:
 
     @property
     def conditions(self) -> list[Condition]:
-        return [Condition(**condition) for condition in self.facts["conditions"]]
+        return [Condition(**condition) for condition in self.facts.get("conditions", [])]
 
     @property
     def shape(self) -> tuple[int, ...]:
