@@ -49,6 +49,8 @@ def build(dataset: str, publish: bool = True, force: str | None = None) -> Outco
 def nothing_changed(dataset: str, panel: list[str], publish: bool) -> Outcome | None:
     """The outcome of a build that has nothing to do; None if what is built has yet to be published."""
     from catalog import publish as publishing
+    from catalog import signoff
+    from schema.params import load
     from schema.verdict import Verdict
     from tasks import budget
     from tasks.stage import reports_folder, verdict_file
@@ -57,10 +59,13 @@ def nothing_changed(dataset: str, panel: list[str], publish: bool) -> Outcome | 
         return None
     # Publishing what is released only finishes what was cut short, such as a push to the git remote.
     release = publishing.publish(dataset, budget.demand) if publish else None
+    standing = signoff.standing(dataset, release.digests, load().dataset(dataset).policy) if release else None
+    refused = f"refused after it was released: {'; '.join(standing.lacking)}" if standing and standing.state == "refused" else ""
     written = filter(Path.is_file, (verdict_file(dataset, gate) for gate in panel))
     return Outcome(
         dataset=dataset,
         status="unchanged",
+        message=refused,
         version=release.version if release else None,
         release=str(root() / "data" / "releases" / dataset),
         report=str(reports_folder(dataset) / "report" / "internal.html"),

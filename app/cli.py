@@ -1,6 +1,7 @@
 """The command line: `synthmill`, by way of ./mill. Its verbs are in app/verbs/; here is how it starts and how it ends."""
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,9 @@ def unexpected(kind: type[BaseException], error: BaseException, trace: Traceback
 def main() -> None:
     quieten()
     sys.excepthook = unexpected
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no such sign gets its number.
+        stream.reconfigure(errors="backslashreplace")
     try:
         typer.main.get_command(app)(prog_name=Path(PROGRAM).name)
     except SynthmillError as error:
@@ -45,6 +49,10 @@ def main() -> None:
             traceback.print_exc()
         say(f"error: {error}")
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read has enough, as `head` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Stopped as stopped:
         sys.exit(128 + stopped.signum)
 

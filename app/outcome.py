@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.words import VERDICT_COLUMNS, duration, next_step, print_table, verdict_rows
+from app.words import VERDICT_COLUMNS, duration, next_step, print_table, say, verdict_rows
 from schema.digest import read_json, write_json
 from schema.settings import root
 
@@ -55,8 +55,12 @@ def logs_folder(dataset: str) -> Path:
 def last_outcome(dataset: str) -> Outcome | None:
     """The outcome of the newest run that wrote one, whoever started it."""
     written = [*logs_folder(dataset).glob(f"*/{OUTCOME}"), *logs_folder(dataset).glob(OUTCOME)]
-    newest = max(written, key=lambda path: path.stat().st_mtime, default=None)
-    return Outcome.read(newest) if newest else None
+    for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            return Outcome.read(path)
+        except (ValueError, TypeError):
+            say(f"warning: {path} is damaged and passed over")
+    return None
 
 
 def relevant_lines(log: Path) -> list[str]:
@@ -77,7 +81,7 @@ HEADS = {
     "unchanged": "nothing changed",
     "built": "built, not published",
     "refused": "refused: nothing was published",
-    "waiting": "built, and waits for approval: nothing was published",
+    "waiting": "built, and nothing was published",
     "failed": "failed",
     "stopped": "stopped",
 }

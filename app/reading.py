@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.outcome import Outcome, last_outcome
+from app.outcome import OUTCOME, Outcome, last_outcome
+from app.progress import RUNNING, Board, Events
 from app.words import COMMAND, VERDICT_COLUMNS, print_table, verdict_rows
 from schema.errors import SynthmillError, UsageError
 from schema.release import Release, Tombstone
@@ -19,6 +20,7 @@ def planned(dataset: str, force: str | None = None) -> list[dict[str, Any]]:
     from schema.params import load
     from tasks import check, graph
 
+    refuse_while_running()
     source = check.check(dataset)
     params = load()
     stale = graph.stale(dataset, params, source)
@@ -72,15 +74,44 @@ def full_name(stage: str, dataset: str, names: list[str]) -> str:
 
 
 def standing(dataset: str) -> tuple[dict[str, Any], Outcome | None]:
-    """{"dataset", "stale", "error"} and the last run's outcome. `stale` is None, and `error` says why, where it cannot be told now."""
+    """{"dataset", "stale", "error", "running"} and the last run's outcome. `stale` is None, and `error` says why, where it cannot be told
+    now, as while a run goes on."""
     from schema.params import load
 
     load().dataset(dataset)
+    under_way = running()
     try:
         stale, error = [stage["stage"] for stage in planned(dataset)], None
     except SynthmillError as fault:
-        stale, error = None, f"whether it is up to date cannot be told: {fault}"
-    return {"dataset": dataset, "stale": stale, "error": error}, last_outcome(dataset)
+        stale, error = None, str(fault) if under_way else f"whether it is up to date cannot be told: {fault}"
+    return {"dataset": dataset, "stale": stale, "error": error, "running": under_way}, last_outcome(dataset)
+
+
+def running() -> dict[str, Any] | None:
+    """{"pid", "dataset", "stages": {stage: share}, "log"} of the run that holds this workspace now, None where there is none."""
+    from tasks.lock import holder
+
+    pid = holder()
+    if pid is None:
+        return None
+    started = [path for path in (root() / "data" / "logs").glob("*/*/build.log") if not (path.parent / OUTCOME).is_file()]
+    log = max(started, key=lambda path: path.stat().st_mtime, default=None)
+    board = Board(log.parent.parent.name if log else "", ())
+    for event in Events(log.parent / "events.jsonl").new() if log else ():
+        board.apply(event)
+    stages = {row.title: round(row.share, 3) for row in board.rows.values() if row.state == RUNNING}
+    return {"pid": pid, "dataset": board.dataset, "stages": stages, "log": str(log) if log else None}
+
+
+def refuse_while_running() -> None:
+    """Raises SynthmillError while a run holds the workspace: what is stale is not known until it ends."""
+    under_way = running()
+    if under_way:
+        stages = ", ".join(f"{title} {share:.0%}" for title, share in under_way["stages"].items()) or "starting"
+        raise SynthmillError(
+            f"a run of {under_way['dataset'] or 'a dataset'} goes on (pid {under_way['pid']}): {stages}; what there is to do is "
+            f"known when it ends. Its log: {under_way['log']}"
+        )
 
 
 def changes(names: list[str]) -> dict[str, list[str]]:
@@ -170,6 +201,13 @@ def write_documents(dataset: str, to: Path, public: bool, paper: str) -> list[Pa
     from tasks.packet import write
     from tasks.reporting.pdf import write_pdf
 
+    place = to.expanduser().resolve()
+    ignored = any(place.is_relative_to(root() / name) for name in ("data", "reports"))
+    if not public and place.is_relative_to(root()) and not ignored:
+        raise UsageError(
+            f"{to} lies in the checkout, where the next commit would take real images and exact scores along: name a folder outside of it "
+            "or under reports/, or ask for --public"
+        )
     report = report_file(dataset, public)
     written = write(dataset, to, "public" if public else "internal", paper)
     write_pdf(report.read_text(encoding="utf-8"), to / "report.pdf", paper)

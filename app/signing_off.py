@@ -8,13 +8,17 @@ from schema.errors import SynthmillError
 
 def sign_off(dataset: str, decision: str, by: str, role: str, reason: str, digest: str | None) -> dict[str, Any]:
     """Records a decision; it and where the sign-off stands now, as JSON values."""
-    from catalog import signoff
+    from catalog import attestation, publish, signoff
     from schema.params import load
 
     policy = load().dataset(dataset).policy
+    if policy.signed:
+        attestation.demand_signed(dataset)
     made = signoff.decide(dataset, decision, by, role, reason, policy, digest)
     version, digests = signoff.candidate(dataset)
-    return {"dataset": dataset, "version": version, "made": vars(made), "standing": signoff.standing(dataset, digests, policy).as_json()}
+    there, standing = publish.released(dataset), signoff.standing(dataset, digests, policy)
+    said = {"dataset": dataset, "version": version, "made": vars(made), "standing": standing.as_json()}
+    return said | {"released": there.tag if there else None}
 
 
 def print_sign_off(said: dict[str, Any]) -> None:
@@ -23,6 +27,9 @@ def print_sign_off(said: dict[str, Any]) -> None:
     until = f", until {made['expires'][:10]}" if made["expires"] else ""
     print(f"{said['dataset']} {said['version']}: {made['decision']} by {made['by']}{role}{until}, for the bytes {made['digest'][:12]}")
     print(f"  evidence {made['evidence']}")
+    if said["released"]:
+        print(f"these bytes are released already, as {said['released']}: what is decided now is on record, and takes nothing back")
+        return next_step("recall --patient ID --dry-run" if made["decision"] == "refused" else f"show {said['released']}")
     if standing["state"] == "refused":
         print("it will not be published: build it anew, or let who refused it approve it")
         return next_step(f"report {said['dataset']}")

@@ -28,11 +28,9 @@ def bundle(release: Release, said: dict[str, Any], standing: Standing, signed: b
     for signatures. Raises UsageError where there is no key then, or a statement that is not signed, IntegrityError where the record was
     tampered with."""
     by = signing.signer()
-    if signed and by is None:
-        raise UsageError(f"the policy of {release.dataset} asks for a signed record: set SYNTHMILL_SIGNING_KEY ({signing.REMEDY})")
-    entries = evidence.read(evidence.record_file(release.dataset))
     if signed:
-        _all_signed(release.dataset, entries, standing)
+        demand_signed(release.dataset, standing)
+    entries = evidence.read(evidence.record_file(release.dataset))
     lines, previous = [], None
     for statement in statements(release, said, standing, entries[-1].digest if entries else None):
         chained = statement.after(previous)
@@ -41,16 +39,26 @@ def bundle(release: Release, said: dict[str, Any], standing: Standing, signed: b
     return "\n".join(lines) + "\n"
 
 
-def _all_signed(dataset: str, entries: list[evidence.Entry], standing: Standing) -> None:
-    """Raises UsageError where the newest statement about a stage, a check or a gate, or a sign-off that counts, is not signed."""
+def demand_key(dataset: str) -> None:
+    """Raises UsageError where there is no key to sign with."""
+    if signing.signer() is None:
+        raise UsageError(f"the policy of {dataset} asks for a signed record: set SYNTHMILL_SIGNING_KEY ({signing.REMEDY})")
+
+
+def demand_signed(dataset: str, standing: Standing | None = None) -> None:
+    """Raises UsageError where there is no key, or the newest statement about a stage, a check or a gate, or a sign-off that counts, is not
+    signed."""
+    demand_key(dataset)
+    entries = evidence.read(evidence.record_file(dataset))
     newest = {entry.statement.about: entry for entry in entries if entry.statement.predicate_type in (SLSA, TEST_RESULT)}
-    counted = {one.evidence for one in standing.counted}
+    counted = {one.evidence for one in standing.counted} if standing else set()
     unsigned = [what for what, entry in newest.items() if entry.signed_by is None]
     unsigned += ["a sign-off" for entry in entries if entry.digest in counted and entry.signed_by is None]
     if unsigned:
         raise UsageError(
             f"the policy of {dataset} asks for a signed record, and {len(unsigned)} statements were written without SYNTHMILL_SIGNING_KEY "
-            f"({some(unsigned)}): run those stages again with it (`run {dataset} --force-stage NAME`), and sign off again"
+            f"({some(unsigned)}): with it set, `run {dataset} --force-stage NAME` of the first of them runs it and all that follow; then "
+            "sign off again"
         )
 
 
@@ -78,6 +86,12 @@ def statements(release: Release, said: dict[str, Any], standing: Standing, head:
         result = RESULTS.get(gate["status"], "FAILED" if gate["required"] and "waived" not in gate else "WARNED")
         found.append(test_result(gate["gate"], result, about, [], gate))
     return [made, *found, *(signed_off(release, one) for one in standing.counted)]
+
+
+def heads(statement: Statement) -> list[str]:
+    """The head of the record that a release's first statement attests."""
+    inputs = statement.predicate.get("buildDefinition", {}).get("resolvedDependencies", [])
+    return [one["digest"]["sha256"] for one in inputs if one.get("name") == "record"]
 
 
 def signed_off(release: Release, one: Any) -> Statement:

@@ -52,10 +52,13 @@ def check_once(folder: Path) -> None:
     Raises IntegrityError where it is not whole.
     """
     stamp = cache() / "checked" / f"{sha256_bytes(str(folder).encode())[:16]}.json"
+    if not (folder / sums.NAME).is_file():
+        sums.read(folder)
     said = stamp_of(folder)
-    if not (stamp.is_file() and read_json(stamp) == said):
+    if _read(stamp) != said:
         sums.check(folder)
-        write_json(stamp, said)
+        with writable_cache():
+            write_json(stamp, said)
 
 
 def derived(release: Release) -> Path:
@@ -65,13 +68,20 @@ def derived(release: Release) -> Path:
 
 def is_as_left(path: Path) -> bool:
     """Whether a file or folder of the cache has the sizes and times that it had when `leave` was called."""
-    stamp = _stamp(path)
-    return stamp.is_file() and read_json(stamp) == stamp_of(path)
+    return _read(_stamp(path)) == stamp_of(path)
 
 
 def leave(path: Path) -> None:
     """Notes the sizes and times of what was just written and checked."""
     write_json(_stamp(path), stamp_of(path))
+
+
+def _read(stamp: Path) -> object:
+    """What a stamp says; None for one that is not there or is damaged."""
+    try:
+        return read_json(stamp)
+    except (OSError, ValueError):
+        return None
 
 
 def _stamp(path: Path) -> Path:

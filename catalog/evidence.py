@@ -20,6 +20,9 @@ from schema.errors import IntegrityError, UsageError
 from schema.evidence import PAYLOAD, RECALL, Statement
 from schema.settings import root
 
+BEGINNING = b'{"payload": "'
+"""How every line begins."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -56,11 +59,14 @@ def append_with(path: Path, make: Callable[[Callable[[], list[Entry]]], Iterable
     """`append` of what `make` gives, which may read the entries that are there; nobody else adds any in between."""
     by = signer()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as stream:
+    if path.exists():
+        _content(path)
+    # Without a buffer: what did not fit on a full disk would be written once more as the file is closed.
+    with path.open("a+b", buffering=0) as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.seek(0)
         content = stream.read()
-        whole = content[: content.rfind(b"\n") + 1]
+        whole = _whole(content, str(path))
         lines = whole.splitlines()
         previous = _opened(lines[-1], f"line {len(lines)} of {path}")[1].digest if lines else None
         written = []
@@ -68,24 +74,47 @@ def append_with(path: Path, make: Callable[[Callable[[], list[Entry]]], Iterable
             written.append(statement.after(previous))
             previous = written[-1].digest
         try:
-            stream.truncate(len(whole))
-            stream.write("".join(f"{json.dumps(envelope(one, by))}\n" for one in written).encode())
-            stream.flush()
+            stream.truncate(min(len(whole), len(content)))
+            new = "".join(f"{json.dumps(envelope(one, by))}\n" for one in written).encode()
+            # Before them the line end that a whole last line may lack.
+            left = whole[len(content) :] + new
+            while left:
+                left = left[stream.write(left) :]
             os.fsync(stream.fileno())
         except OSError:
             # A full disk: a line is there whole or not at all.
-            os.ftruncate(stream.fileno(), len(whole))
+            stream.truncate(min(len(whole), len(content)))
             raise
     return written
 
 
 def read(path: Path) -> list[Entry]:
     """The entries of a record, none where there is no file. Raises IntegrityError naming the line that is not what was written."""
-    if not path.is_file():
+    if not path.exists():
         return []
-    text = path.read_bytes()
-    # What a killed process left torn at the end was never finished, and goes when the next line comes.
-    return list(parse(text[: text.rfind(b"\n") + 1].decode("utf-8", "replace"), str(path)))
+    return list(parse(_whole(_content(path), str(path)).decode("utf-8", "replace"), str(path)))
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise IntegrityError(f"{path} is no file, and so no record: put it back from a copy")
+    return path.read_bytes()
+
+
+def _whole(content: bytes, where: str) -> bytes:
+    """The record without what a killed process left torn at its end, which was never finished and goes when the next line comes. A last
+    line that lacks its line end alone is whole. Raises IntegrityError for an end that is no beginning of a line."""
+    lines = content[: content.rfind(b"\n") + 1]
+    rest = content[len(lines) :]
+    if not rest:
+        return content
+    if not rest.startswith(BEGINNING[: len(rest)]):
+        raise IntegrityError(f"the end of {where} is not a record: it was changed after it was written; put it back from a copy")
+    try:
+        _opened(rest, "the last line")
+    except IntegrityError:
+        return lines
+    return content + b"\n"
 
 
 def recalls(dataset: str) -> list[Entry]:
@@ -127,7 +156,7 @@ def _opened(line: str | bytes, place: str) -> tuple[dict[str, Any], Statement]:
         if found["payloadType"] != PAYLOAD:
             raise ValueError(found["payloadType"])
         return found, Statement.model_validate_json(base64.b64decode(found["payload"], validate=True))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{place} is not a record ({type(error).__name__}): it was changed after it was written") from None
 
 
@@ -136,16 +165,16 @@ def _signer_of(found: dict[str, Any], trust: Trusted, place: str) -> tuple[str |
 
     Raises IntegrityError for a signature that does not fit and, where somebody said which keys to trust, for one by another key.
     """
-    if not found["signatures"]:
+    if found.get("signatures") == []:
         return None, False
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import VerificationError
 
-    sealed = Envelope.from_dict({**found, "signatures": [dict(one) for one in found["signatures"]]})
     try:
+        sealed = Envelope.from_dict({**found, "signatures": [dict(one) for one in found["signatures"]]})
         own = read_public(found["publicKey"].encode(), place)
-    except (KeyError, AttributeError, UsageError):
-        raise IntegrityError(f"{place} is signed and does not say by which key: it was changed after it was written") from None
+    except (KeyError, ValueError, TypeError, AttributeError, UsageError):
+        raise IntegrityError(f"{place} is signed and does not say how or by which key: it was changed after it was written") from None
     keys = trust.keys or {}
     known = [keys[keyid] for keyid in sealed.signatures if keyid in keys]
     try:

@@ -44,6 +44,10 @@ def preflight(dataset: str) -> None:
         )
     store.remote_name(where)
     _check_git_remote(where, dataset)
+    from schema.params import load
+
+    if load().dataset(dataset).policy.signed:
+        attestation.demand_key(dataset)
 
 
 def _check_git_remote(where: Path, dataset: str) -> None:

@@ -30,7 +30,7 @@ def specifier(text: str) -> "SpecifierSet":
 
     parts = [part.strip() for part in text.split(",")]
     try:
-        if not all(parts):
+        if not all(parts) or len(text) > 100:
             raise InvalidSpecifier(text)
         return SpecifierSet(",".join(map(_long, parts)))
     except InvalidSpecifier:

@@ -136,8 +136,15 @@ def load(
     Raises UsageError for what is not there, SynthmillError for a release that was recalled, unless `force`, IntegrityError for bytes
     that are not the released ones.
     """
+    if not isinstance(name, (str, Path)) or not (split is None or isinstance(split, str)):
+        raise UsageError(f"name={name!r}, split={split!r}: both are texts")
     if "@" in str(name) and version != "latest":
         raise UsageError(f"{name} and version={version!r} both name a version: give one of them")
+    if isinstance(columns, str):
+        raise UsageError(f"columns={columns!r}: it is a list of names, as in ['id', 'label']")
+    columns = None if columns is None else list(columns)
+    if batch_size < 1:
+        raise UsageError(f"batch_size={batch_size} is not possible: it is at least 1")
     forms = ("arrow", "pandas", "torch", "datasets", "batches")
     if as_ not in forms:
         raise UsageError(f"as_={as_!r}: it is one of {', '.join(forms)}")
@@ -168,7 +175,7 @@ def _place(name: str, version: str, repo: Path | str | None, force: bool) -> tup
     """The folder of a release, checked, and the folder for what is derived from it. Raises as `load` does."""
     if isinstance(name, Path) or "/" in name:
         if version != "latest" or repo is not None:
-            raise UsageError(f"{name} is a folder, and holds the one version that it holds: leave `version` and `repo` out, or name a dataset")
+            raise UsageError(f"{name} is a folder, which holds one version: leave `version` and `repo` out, or name a dataset")
         folder = Path(name).expanduser().resolve()
         check_once(folder)
         return folder, derived(release_folder.described(folder))

@@ -75,6 +75,8 @@ def trusted() -> Trusted:
     if given and not place.exists():
         raise UsageError(f"SYNTHMILL_TRUSTED_KEYS names {place}, which is not there: give a public key (PEM), or a folder of them")
     found = keys_at(place)
+    if given and not found.named:
+        raise UsageError(f"SYNTHMILL_TRUSTED_KEYS names {place}, where no public key (*.pem) is: give one, or a folder of them")
     own = signer()
     if own is not None and own.signer.public_key.keyid not in found.keys:
         keyid = own.signer.public_key.keyid
@@ -84,7 +86,7 @@ def trusted() -> Trusted:
 
 def keys_at(place: Path) -> Trusted:
     """The public key of a file, or those of a folder (*.pem). Raises UsageError for one that cannot be read."""
-    files = [place] if place.is_file() else sorted(place.glob("*.pem"))
+    files = [place] if place.is_file() else sorted(filter(Path.is_file, place.glob("*.pem")))
     keys = {path: read_public(path.read_bytes(), str(path)) for path in files}
     return Trusted({key.keyid: key for key in keys.values()}, {key.keyid: path.stem for path, key in keys.items()}, bool(files))
 

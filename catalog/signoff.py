@@ -1,5 +1,6 @@
 """Sign-off: people approve or refuse a release by the digest of its bytes, and a policy says whose approval it takes."""
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,21 +66,31 @@ def candidate(dataset: str) -> tuple[str, ReleaseDigests]:
 
 def decide(dataset: str, decision: str, by: str, role: str, reason: str, policy: Policy, digest: str | None = None) -> SignOff:
     """Records that a person approves or refuses the release that lies in data/releases/<dataset>. `digest`: the beginning of its digest,
-    as the person has it before them.
+    or of its images' as the report has it before the person.
 
     Raises UsageError for an empty name or reason, a role that the policy does not know, or bytes of another digest.
     """
     by, role, reason = (" ".join(word.split()) for word in (by, role, reason))
     if not by or not reason:
         raise UsageError("a sign-off needs a name and a reason: --by NAME --reason TEXT")
+    if not all(map(str.isprintable, (by, role, reason))):
+        raise UsageError("a sign-off's name, role and reason are of letters and signs alone: no control characters, no broken ones")
     if max(map(len, (by, role))) > 100 or len(reason) > 1000:
         raise UsageError("a sign-off's name and role have at most 100 characters, its reason at most 1000")
     known = {one.casefold(): one for one in policy.roles}
     if role and known and role.casefold() not in known:
         raise UsageError(f"the policy of {dataset} knows no role {role!r}; it knows: {', '.join(policy.roles)}")
     version, digests = candidate(dataset)
-    if digest and not digests.together.startswith(digest.removeprefix("sha256:").lower()):
-        raise UsageError(f"{dataset} {version} was built anew: its digest is {digests.together}, not {digest}; read its report again")
+    if digest is not None:
+        beginning = digest.removeprefix("sha256:").lower()
+        if not re.fullmatch("[0-9a-f]{8,64}", beginning):
+            raise UsageError(f"--digest {digest!r} is not the beginning of a digest: give at least 8 of its hexadecimal digits")
+        # The report, which is part of the bytes, can only name that of the images.
+        if not (digests.together.startswith(beginning) or digests.records.startswith(beginning)):
+            raise UsageError(
+                f"{dataset} {version}, as it lies here, has the digest {digests.together}, not {digest}: and its images {digests.records}: "
+                f"what was read is of other bytes; read the report again (`report {dataset}`)"
+            )
     at = now()
     expires = None if decision == "refused" else (_moment(at) + timedelta(days=policy.days)).strftime(FORMAT)
     said = {"decision": decision, "by": by, "role": known.get(role.casefold(), role), "reason": reason, "at": at, "expires": expires}

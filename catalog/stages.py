@@ -15,6 +15,8 @@ from schema.settings import root
 
 STAGE = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 TAG = re.compile(r"(?P<dataset>[^#@]+)#(?P<stage>[^#!]+)(?P<cancel>!?)(?:#(?P<counter>\d+))?")
+CLOCKS = 5
+"""Seconds that the clock of whoever promoted last may be ahead of ours."""
 FIELDS = "%(taggerdate:unix)%00%(*objectname)%00%(taggername)%00%(refname:strip=2)"
 
 
@@ -47,7 +49,7 @@ class Event:
 
 def check_stage(name: str) -> str:
     """The name itself. Raises UsageError for one that could be taken for a version or for another word of ours."""
-    if name == "latest" or not STAGE.fullmatch(name) or re.fullmatch(r"v\d*", name):
+    if name == "latest" or len(name) > 64 or not STAGE.fullmatch(name) or re.fullmatch(r"v\d*", name):
         raise UsageError(
             f"{name!r} cannot be a stage: use a word of lower-case letters, digits and '-', such as prod; not latest, nor a version"
         )
@@ -115,8 +117,13 @@ def promote(spec: str, stage: str) -> Promotion:
 def _assign(release: Release, stage: str) -> None:
     events = history(release.dataset)
     # Tags are dated to the second, and GTO goes by the date: two in one second would have no order.
-    while events and time.time() < events[-1].at + 1:
-        time.sleep(0.05)
+    ahead = events[-1].at + 1 - time.time() if events else 0
+    if ahead > CLOCKS:
+        raise SynthmillError(
+            f"{events[-1].tag} is dated {ahead:.0f} s from now, and the last assignment is the one that holds: set this machine's clock "
+            "right, or wait until then"
+        )
+    time.sleep(max(0, ahead))
     # `--force`: GTO takes a version that ever had the stage as still in it, and would not let it come back.
     words = ["assign", release.dataset, "--version", release.version, "--stage", stage, "--force", "--repo", str(root())]
     store.tool(root(), "gto", *words, env=git.identity(root()))

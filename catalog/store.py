@@ -1,6 +1,7 @@
 """Where the bytes of releases are: DVC's cache and remote, spoken to by DVC's command line and its public API."""
 
 import configparser
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,7 +19,7 @@ import yaml
 from catalog import sums
 from catalog.git import REDIRECTS, check_objects, git
 from schema.digest import sha256_file
-from schema.errors import IntegrityError, SynthmillError
+from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.release import Release
 from schema.settings import QUIET
 
@@ -104,7 +105,7 @@ def remotes(root: Path) -> dict[str, dict]:
     for name in ("config", "config.local"):
         path = root / ".dvc" / name
         if path.is_file():
-            _add_settings(found, path.read_text(encoding="utf-8"))
+            _add_settings(found, path.read_text(encoding="utf-8", errors="replace"))
     for remote in found["remote"].values():
         url = remote.get("url", "")
         if url and "://" not in url:
@@ -115,7 +116,11 @@ def remotes(root: Path) -> dict[str, dict]:
 def _add_settings(found: dict[str, dict], text: str) -> None:
     """Puts what a DVC settings file says into `found`, over what is there."""
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(text)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        why = str(error).splitlines()[0]
+        raise SynthmillError(f"DVC's settings cannot be read ({why}): mend .dvc/config and .dvc/config.local") from None
     for section in parser.sections():
         words = section.strip("'").split('"')
         if words[0] in ("core", "cache"):
@@ -250,8 +255,8 @@ def _set_cache_folder(root: Path) -> Path:
 
 
 def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> Path:
-    """A release's bytes in the folder `to`, empty or not there: read, checked against SHA256SUMS and the tag, then renamed. What an
-    interrupted call had read whole is kept beside `to`, in a folder named by the release's digest, and not read again.
+    """A release's bytes in the folder `to`, empty, not there, or filled with them: read, checked against SHA256SUMS and the tag, then
+    renamed. What an interrupted call had read whole is kept beside `to`, in a folder named by the release's digest, and not read again.
 
     Raises IntegrityError when they are not the released ones, SynthmillError when they cannot be had; `to` is then not there.
     """
@@ -259,7 +264,7 @@ def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> 
     scratch = to.parent / f".{to.name}.{release.sums[:16]}.part"
     with _alone_in(scratch):
         if _is_filled(to):
-            return to
+            return _same(to, release)
         try:
             _fetch(root, release, to, scratch / "files", only_remote)
         except IntegrityError:
@@ -267,6 +272,13 @@ def fetch(root: Path, release: Release, to: Path, only_remote: bool = False) -> 
                 raise
             # DVC's cache here is harmed: the remote may not be.
             _fetch(root, release, to, scratch / "files", only_remote=True)
+    return to
+
+
+def _same(to: Path, release: Release) -> Path:
+    """The folder, filled by another call meanwhile. Raises UsageError where that was with something else."""
+    if not (to / sums.NAME).is_file() or sums.digest(to) != release.sums:
+        raise UsageError(f"{to} was filled with something else than {release.tag} meanwhile: name another folder")
     return to
 
 
@@ -289,7 +301,13 @@ def _fetch(root: Path, release: Release, to: Path, files: Path, only_remote: boo
         raise
     for path in files.rglob(f"*{PARTIAL}"):
         path.unlink()
-    os.replace(files, to)
+    try:
+        os.replace(files, to)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(files)
+        _same(to, release)
 
 
 @contextmanager

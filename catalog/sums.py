@@ -45,7 +45,7 @@ def parse(text: str, where: str) -> dict[str, str]:
 def read(folder: Path) -> dict[str, str]:
     """What SHA256SUMS says, {path: sha256}. Raises IntegrityError where it is missing or unreadable."""
     path = _there(folder)
-    return parse(path.read_text(encoding="utf-8"), str(path))
+    return parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
 def digest(folder: Path) -> str:

@@ -26,11 +26,18 @@ def releases(dataset: str | None = None, repo: Path | str | None = None) -> list
     Raises SynthmillError where there is no git repository, NewerFormat where a tag is of a format that is not known yet, IntegrityError
     for a tag of ours that cannot be read.
     """
-    found = _read_all(dataset, repo)
-    for release in found.values():
-        if isinstance(release, NewerFormat):
-            raise release
-    return sorted(found.values(), key=lambda release: (release.dataset, Version.parse(release.version)))
+    found, newer = readable(dataset, repo)
+    for error in newer:
+        raise error
+    return found
+
+
+def readable(dataset: str | None = None, repo: Path | str | None = None) -> tuple[list[Release], list[NewerFormat]]:
+    """`releases`, and beside them why those that are of a later format cannot be read. Raises as `releases` does for all else."""
+    everything = _read_all(dataset, repo).values()
+    found = [release for release in everything if isinstance(release, Release)]
+    newer = [error for error in everything if isinstance(error, NewerFormat)]
+    return sorted(found, key=lambda release: (release.dataset, Version.parse(release.version))), newer
 
 
 def refuse_moved(dataset: str, tags: Container[str], repo: Path | str | None = None) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from catalog import evidence, ledger, versions
+from catalog import attestation, evidence, ledger, versions
 from catalog.attestation import signers
 from catalog.sums import some
 from schema.digest import sha256_file
@@ -40,6 +40,7 @@ def check(dataset: str) -> Checked | None:
         versions.refuse_moved(dataset, tags)
     if not entries:
         return None
+    _hold_against_releases(dataset, {entry.digest for entry in entries}, set(tags))
     made: dict[str, set[str]] = {}
     for entry in entries:
         if entry.statement.predicate_type == SLSA:
@@ -53,3 +54,16 @@ def check(dataset: str) -> Checked | None:
             "delete them and run again, so that the stage makes them anew"
         )
     return Checked(dataset, len(entries), len(rows), len(there), len(made) - len(there), signers(entries))
+
+
+def _hold_against_releases(dataset: str, record: set[str], ledger_tags: set[str]) -> None:
+    """A release that was published by this record, whose head its commit attests, has a row in the ledger here. Raises IntegrityError
+    where that row is gone: a chain that was cut at its end is whole otherwise."""
+    for release in versions.releases(dataset):
+        attested = attestation.check(release, root())
+        heads = {head for entry in attested for head in attestation.heads(entry.statement)}
+        if heads & record and release.tag not in ledger_tags:
+            raise IntegrityError(
+                f"{ledger.ledger_file()} has no row of {release.tag}, which was published from here: its end was cut off. Put it back from "
+                "a copy; where there is none, `ledger --rebuild` enters the row again"
+            )

@@ -13,6 +13,24 @@ def lock_file() -> Path:
     return root() / ".dvc" / "tmp" / "synthmill.lock"
 
 
+def holder() -> int | None:
+    """The process that holds the workspace now, None where nobody does."""
+    from filelock import lock_descriptor, unlock_descriptor
+
+    try:
+        descriptor = os.open(lock_file(), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if lock_descriptor(descriptor, blocking=False):
+            unlock_descriptor(descriptor)
+            return None
+        said = os.pread(descriptor, 32, 0).decode().strip()
+        return int(said) if said.isdigit() else 0
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def workspace_lock(say: Callable[[str], object] = print) -> Iterator[int]:
     """Holds the workspace, waiting for another run to end first, which `say` is told. Yields the locked descriptor.

@@ -64,6 +64,8 @@ def status(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
         return print_json(stands | {"last": asdict(last) if last else None})
     current = "up to date" if not stands["stale"] else f"to run again: {', '.join(stands['stale'])}"
     print(f"{dataset}: {stands['error'] or current}")
+    if stands["running"]:
+        return next_step(f"status {dataset}", "again, when it has ended")
     if last:
         return print_summary(last)
     print("no run has been made here yet")

@@ -68,6 +68,16 @@ def show(spec: ReleaseSpec, as_json: Json = False) -> None:
     next_step(f"get {release.tag} --to FOLDER")
 
 
+def target(given: str) -> Path:
+    """The folder that is meant. Raises UsageError for none, and for the one that we stand in, which is put in place as a whole."""
+    folder = Path(given).expanduser()
+    if not given.strip() or folder.resolve() == Path.cwd():
+        raise UsageError(f"--to {given!r} is not possible: name a folder that is not there yet")
+    if folder.is_symlink():
+        raise UsageError(f"--to {given!r} is a symbolic link: name the folder itself")
+    return folder
+
+
 @verb("get pneumonia@v1.0.0 --to ~/data/pneumonia", "get pneumonia@^1 --to FOLDER --repo GIT_ADDRESS --remote URL")
 def get(
     spec: ReleaseSpec,
@@ -83,6 +93,7 @@ def get(
 
     if remote:
         os.environ["SYNTHMILL_REMOTE"] = remote
+    to = target(str(to))
     release = catalog.get(spec, to, repo, force=force)
     folder = to.absolute()
     if as_json:
@@ -105,7 +116,7 @@ def export(
     """Write a release in the format that other code reads. Every image is in it once, marked as synthetic."""
     from app.exporting import export, print_export
 
-    said = export(spec, kind, to, option or [], dry_run)
+    said = export(spec, kind, to if kind == "huggingface" else str(target(to)), option or [], dry_run)
     return print_json(said) if as_json else print_export(said)
 
 

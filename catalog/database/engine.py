@@ -2,8 +2,9 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
+from catalog.database.tables import Base
 from schema.errors import SynthmillError
 from schema.settings import root
 
 HEAD = "0002"
 """The newest migration."""
+DAMAGED = "malformed|not a database|disk I/O error|no such (table|column)|already exists"
+"""How SQLite says that a file is not what it was, or lacks what it should have."""
 SETTING = "SYNTHMILL_CATALOG_URL"
 WAIT = 60
 """Seconds that a writer waits for another."""
@@ -69,6 +73,28 @@ def connect(url: URL | None = None) -> Engine:
             f"the catalog's database ({shown}) cannot be used: {_reason(error, url)}; {_remedy(error, url, f'see {SETTING}')}"
         ) from None
     return engine
+
+
+def discard_if_damaged() -> None:
+    """Takes away the SQLite file that cannot be read whole, or has not the tables that it should have: nothing is in it alone."""
+    url = address()
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=WAIT)) as connection:
+            whole = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            version = connection.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
+        if whole and (not tables or (version and (version[0] < HEAD or tables >= Base.metadata.tables.keys()))):
+            return
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            return
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if each.is_dir():
+            raise SynthmillError(f"{each} is a folder, where the catalog's database belongs: move it away")
+        each.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -161,8 +187,8 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _remedy(error: Exception, url: URL, else_: str) -> str:
-    if url.get_backend_name() == "sqlite" and re.search("malformed|not a database|disk I/O error", str(error)):
-        return f"delete {url.database}: nothing is in it alone, and the next search makes it anew"
+    if url.get_backend_name() == "sqlite" and re.search(DAMAGED, str(error)):
+        return "`catalog rebuild` makes it anew, for nothing is in it alone"
     return else_
 
 

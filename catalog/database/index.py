@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from catalog import store, sums, versions
 from catalog.cache import cache_folder
 from catalog.database import records
-from catalog.database.engine import connect, reading, writing
+from catalog.database.engine import connect, discard_if_damaged, reading, writing
 from catalog.database.rows import Rows
 from catalog.database.tables import TSVECTORS, WORDS, Base, Dataset, Image, Record, Release, ValueBitmap, ValueCount, Verdict
 from schema import release as schema
@@ -52,7 +52,9 @@ def rebuild() -> int:
 
     Raises SynthmillError, and leaves the index as it was, where a release's bytes cannot be had.
     """
-    engine, known = connect(), versions.releases()
+    known = versions.releases()
+    discard_if_damaged()
+    engine = connect()
     with writing(engine) as connection:
         for table in (_words(connection), *reversed(Base.metadata.sorted_tables)):
             connection.execute(delete(table))
@@ -74,9 +76,10 @@ def opened(tell: Callable[[str], None] | None = None) -> Index:
     """
     engine, behind = connect(), []
     try:
-        known = versions.releases()
+        known, newer = versions.readable()
     except SynthmillError as error:
         return Index(engine, (f"the releases of this checkout could not be read: {error}",))
+    behind += [f"a release is not in the index: {error}" for error in newer]
     with reading(engine) as connection:
         there = dict(connection.execute(select(Release.tag, Release.sums)).all())
     for release in known:
@@ -88,7 +91,10 @@ def opened(tell: Callable[[str], None] | None = None) -> Index:
             except SynthmillError as error:
                 behind.append(f"{release.tag} is not in the index: {error}")
     behind += _read_records(engine)
-    _recall(engine)
+    try:
+        _recall(engine)
+    except IntegrityError as error:
+        behind.append(f"what was recalled could not be read: {error}")
     return Index(engine, tuple(behind))
 
 

@@ -14,15 +14,16 @@ from typing import Any
 def pretend(scenario: str, replace: Callable[[Any, str, Any], None]) -> None:
     """Replaces what `run` stands on: the checks pass, the graph is as the scenario has it, the build is fake_flow.py."""
     from app import building
-    from catalog import publish
+    from catalog import publish, signoff
     from tasks import check, graph
 
-    release = SimpleNamespace(version="v1.2.0")
+    release = SimpleNamespace(version="v1.2.0", digests=None)
     replace(check, "check", lambda dataset: SimpleNamespace(files=list))
     replace(graph, "stale", lambda dataset, params, source: [] if scenario == "current" else graph.stages(dataset, params))
     replace(publish, "preflight", lambda dataset: None)
     replace(publish, "released", lambda dataset: release)
     replace(publish, "publish", lambda dataset, within: release)
+    replace(signoff, "standing", lambda dataset, digests, policy: SimpleNamespace(state="unasked"))
     replace(building, "FLOW", [sys.executable, str(Path(__file__).with_name("fake_flow.py")), scenario])
 
 

@@ -112,6 +112,8 @@ def test_the_query_language_says_every_condition():
         ("no more than 20 FID", "fid<=20"),
         ("heads with tumour, no fewer than 30 images", '"heads" label:tumour images>=30'),
         ("mia-white-box below 0.05 and utility exactly 1", "mia-white-box<0.05 utility=1"),
+        ("frontal X-rays (500 or more), utility over .9", '"frontal" "X-rays" images>=500 utility>0.9'),
+        ("dataset:Pneumonia release:Pneumonia@v1.0.0", "dataset:pneumonia release:pneumonia@v1.0.0"),
     ],
 )
 def test_plain_words_become_the_same_filter(said, language):
@@ -135,6 +137,9 @@ def test_the_documentation_s_plain_words_are_the_filters_beside_them():
         ("nevus or melanoma", ("or",), '"nevus" "melanoma"'),
         ("chest < 20", ("<",), None),
         ("eyes & ears", ("&",), '"eyes" "ears"'),
+        ("chest, FID of 20", ("FID", "20"), '"chest"'),
+        ("chest, FID under ten", ("FID", "under ten"), '"chest"'),
+        ("chest, epsilon between 1 and 2", ("epsilon", "between", "1", "2"), '"chest"'),
     ],
 )
 def test_what_is_not_understood_is_given_back(said, strange, rest):
@@ -150,6 +155,9 @@ def test_what_is_not_understood_is_given_back(said, strange, rest):
     ("asked", "words"),
     [
         ("fidd<20", r"'fidd' is no number of a release and no gate \(did you mean 'fid'\?\)"),
+        ("dataset:a/b", "'a/b' is not a dataset name: use lower-case letters"),
+        ("release:pneumonia", "'pneumonia' is no release: write it as pneumonia@v1.0.0"),
+        ("attribute.:x", "'' is no name of an attribute"),
         ("lable:pneumonia", r"no field is called 'lable' \(did you mean 'label'\?\)"),
         ("fid:MAYBE", "fid:MAYBE is not possible"),
         ("fid<ten", "fid is compared with 'ten', which is no number"),

@@ -72,10 +72,14 @@ def test_an_approval_is_for_those_bytes_alone(workspace):
 
 
 def test_who_read_other_bytes_cannot_approve_these(workspace):
-    with pytest.raises(UsageError, match=r"was built anew: its digest is [0-9a-f]{64}, not beef"):
-        decide(digest="beef")
-    digest = signoff.candidate(rw.NAME)[1].together
-    assert decide(digest=digest[:8]).digest == digest
+    with pytest.raises(UsageError, match=r"has the digest [0-9a-f]{64}, not beefbeef"):
+        decide(digest="beefbeef")
+    for none in ("", "sha256:", "beef", "not a digest"):
+        with pytest.raises(UsageError, match="is not the beginning of a digest"):
+            decide(digest=none)
+    digests = signoff.candidate(rw.NAME)[1]
+    for digest in (digests.together[:8], f"sha256:{digests.records}"):
+        assert decide(digest=digest).digest == digests.together
 
 
 def test_a_refusal_stands_against_any_number_of_approvals_until_it_is_taken_back(workspace):
