@@ -47,7 +47,14 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every check's finding; a check that cannot be made is a finding too."""
-    return [finding for check in CHECKS for finding in check()]
+    return [finding for check in CHECKS for finding in _made(check)]
+
+
+def _made(check: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the machine, the other checks are made
+        return [Finding(check.__name__, "fail", f"could not be looked at: {error}", "see above, or what the message names")]
 
 
 def python() -> list[Finding]:

@@ -73,8 +73,9 @@ def print_verified(what: str, said: dict[str, Any]) -> None:
             f"{what} was held against its own words alone, for no tag of it is known here, and whoever changed both is not found out: "
             "say where its tags are with --repo GIT_ADDRESS"
         )
+    named = release["release"] if what == release["release"] else f"{what} is {release['release']}, and"
     print(
-        f"{what} is {release['release']}, whole: {release['files']} files, {release['bytes']} bytes, {release['images']} images, "
+        f"{named} is whole: {release['files']} files, {release['bytes']} bytes, {release['images']} images, "
         f"against {release['against']}; {release['statements']} statements, {release['signed']}"
     )
     if release["recalled"]:

@@ -11,6 +11,7 @@ from schema.digest import Digests
 from schema.errors import IntegrityError, SynthmillError
 from schema.marking import is_marked
 from schema.release import PROVENANCE_FORMAT, Release, ReleaseDigests, check_format, files_digest, record_digest
+from schema.settings import root
 from schema.threads import each
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def provenance_file(folder: Path) -> Path:
     """Raises SynthmillError where there is no release in the folder."""
     path = folder / PROVENANCE
     if not path.is_file():
-        raise SynthmillError(f"{path} is missing: there is no release in {folder}; build one with `./mill run {folder.name}`")
+        built = folder.resolve().parent == root() / "data" / "releases"
+        way = f"build one with `./mill run {folder.name}`" if built else "name the folder that `get` filled"
+        raise SynthmillError(f"{path} is missing: there is no release in {folder}; {way}")
     return path
 
 
