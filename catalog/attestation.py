@@ -50,16 +50,21 @@ def demand_signed(dataset: str, standing: Standing | None = None) -> None:
     signed."""
     demand_key(dataset)
     entries = evidence.read(evidence.record_file(dataset))
-    newest = {entry.statement.about: entry for entry in entries if entry.statement.predicate_type in (SLSA, TEST_RESULT)}
+    missing = unsigned(entries)
     counted = {one.evidence for one in standing.counted} if standing else set()
-    unsigned = [what for what, entry in newest.items() if entry.signed_by is None]
-    unsigned += ["a sign-off" for entry in entries if entry.digest in counted and entry.signed_by is None]
-    if unsigned:
+    missing += ["a sign-off" for entry in entries if entry.digest in counted and entry.signed_by is None]
+    if missing:
         raise UsageError(
-            f"the policy of {dataset} asks for a signed record, and {len(unsigned)} statements were written without SYNTHMILL_SIGNING_KEY "
-            f"({some(unsigned)}): with it set, `run {dataset} --force-stage NAME` of the first of them runs it and all that follow; then "
+            f"the policy of {dataset} asks for a signed record, and {len(missing)} statements were written without SYNTHMILL_SIGNING_KEY "
+            f"({some(missing)}): with it set, `run {dataset} --force-stage NAME` of the first of them runs it and all that follow; then "
             "sign off again"
         )
+
+
+def unsigned(entries: list[evidence.Entry]) -> list[str]:
+    """Of the newest statements about a stage, a check or a gate, those that are not signed."""
+    newest = {entry.statement.about: entry for entry in entries if entry.statement.predicate_type in (SLSA, TEST_RESULT)}
+    return [what for what, entry in newest.items() if entry.signed_by is None]
 
 
 def statements(release: Release, said: dict[str, Any], standing: Standing, head: str | None) -> list[Statement]:

@@ -30,9 +30,11 @@ class Checked:
 def check(dataset: str) -> Checked | None:
     """Holds every file that a stage of the dataset made against the digests in its record; None where there is no record.
 
-    Raises IntegrityError naming the line of the record or of the ledger that was tampered with, every file whose bytes are none that
-    its stage ever made, or a tag of the ledger's that was moved.
+    Raises IntegrityError naming the line of the record or of the ledger that was tampered with or is not signed though the policy asks for
+    it, every file whose bytes are none that its stage ever made, or a tag of the ledger's that was moved.
     """
+    from schema.params import load
+
     entries = evidence.read(evidence.record_file(dataset))
     rows = evidence.read(ledger.ledger_file())
     tags = [one.statement.subject[0]["name"] for one in rows]
@@ -40,6 +42,13 @@ def check(dataset: str) -> Checked | None:
         versions.refuse_moved(dataset, tags)
     if not entries:
         return None
+    section = load().datasets.get(dataset)
+    missing = attestation.unsigned(entries) if section and section.policy.signed else []
+    if missing:
+        raise IntegrityError(
+            f"the policy of {dataset} asks for a signed record, and {len(missing)} statements are not signed ({some(missing)}): stages ran "
+            "without a key, or signatures were taken away; put the record back from a copy, or run those stages again with the key"
+        )
     _hold_against_releases(dataset, {entry.digest for entry in entries}, set(tags))
     made: dict[str, set[str]] = {}
     for entry in entries:

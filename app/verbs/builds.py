@@ -67,6 +67,12 @@ def status(dataset: DatasetName = BUILT_IN, as_json: Json = False) -> None:
     if stands["running"]:
         return next_step(f"status {dataset}", "again, when it has ended")
     if last:
+        import catalog
+
+        gone = catalog.tombstones(dataset).get(last.tag or "")
+        if gone:
+            print(f"{last.tag} was recalled on {gone.at[:10]}: {gone.reason}")
+            return next_step(f"run {dataset}", "builds it anew, without who was withdrawn")
         return print_summary(last)
     print("no run has been made here yet")
     next_step(f"run {dataset}")

@@ -65,6 +65,8 @@ def show(spec: ReleaseSpec, as_json: Json = False) -> None:
     if as_json:
         return print_json(release.model_dump(mode="json"))
     print_release(release)
+    if release.tag in catalog.tombstones(release.dataset):
+        return next_step(f"list {release.dataset}", "this one was recalled: nobody is given it")
     next_step(f"get {release.tag} --to FOLDER")
 
 

@@ -205,6 +205,16 @@ def test_a_policy_that_wants_signatures_says_so_before_anybody_signs_off(templat
         signing_off.sign_off(rw.NAME, "approved", "Ada", "", "fine", None)
 
 
+def test_a_record_whose_signatures_were_taken_away_is_found_where_the_policy_asks_for_them(template, tmp_path, monkeypatch):
+    from tests.catalog.conftest import copy
+
+    workspace = copy(template, tmp_path).adopt(monkeypatch)
+    assert signing_off.verified(rw.NAME)["workspace"]["signed"] == "not signed"
+    workspace.edit_params(lambda section: section.setdefault("policy", {}).update(signed=True))
+    with pytest.raises(IntegrityError, match=r"1 statements are not signed \(release\).*signatures were taken away"):
+        signing_off.verified(rw.NAME)
+
+
 def test_keys_that_are_none_are_not_taken_for_trust_in_everybody(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHMILL_TRUSTED_KEYS", str(tmp_path))
     with pytest.raises(UsageError, match="where no public key"):
