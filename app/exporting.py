@@ -41,7 +41,7 @@ def fetched(spec: str) -> Any:
 
 def export(spec: str, kind: str, to: str, words: list[str], dry_run: bool) -> dict[str, Any]:
     """What was exported and where, or with `dry_run` what would be; nothing is written then, and nobody is asked."""
-    from tasks.exports import Hub
+    from tasks.exports import Hub, refuse_in_use
 
     plugin, given = plugin_named(kind), read_options(words)
     options = plugin.options(given)
@@ -51,6 +51,7 @@ def export(spec: str, kind: str, to: str, words: list[str], dry_run: bool) -> di
         return said | (plugin.plan if dry_run else plugin.push)(release, to, options)
     folder = Path(to).expanduser().absolute()
     said |= {"images": release.release.images, "labels": release.release.labels, "folder": str(folder)}
+    refuse_in_use(folder)
     if dry_run:
         return said
     plugin.write(release, folder, given)

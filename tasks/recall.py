@@ -108,6 +108,8 @@ def carry_out(found: Found, reason: str, by: str) -> dict[str, list[str]]:
     reason, by = " ".join(reason.split()), " ".join(by.split())
     if not reason or not by:
         raise UsageError("a recall needs a name and a reason: --by NAME --reason TEXT")
+    if not (reason.isprintable() and by.isprintable()):
+        raise UsageError("a recall's name and reason are of letters and signs alone: no control characters, no broken ones")
     if len(reason) > 1000 or len(by) > 100:
         raise UsageError("a recall's reason has at most 1000 characters, its name at most 100")
     ids = {found.given, *(place.patient for place in found.places)}

@@ -136,6 +136,12 @@ class Folder:
         return Synthetic(row["id"], mark_png(png), pixels, row["label"], row["label_name"], attributes, row["seed"], row["sha256"])
 
 
+def refuse_in_use(to: Path) -> None:
+    """Raises UsageError for a folder that has something in it."""
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UsageError(f"{to} is not empty: name a folder that is empty or not there yet")
+
+
 class Export:
     kind: ClassVar[str]
 
@@ -159,8 +165,7 @@ class Export:
         Raises UsageError for a folder in use, SynthmillError where the disk refuses.
         """
         options = self.options(given)
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise UsageError(f"{to} is not empty: name a folder that is empty or not there yet")
+        refuse_in_use(to)
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as scratch:
