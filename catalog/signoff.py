@@ -88,8 +88,8 @@ def decide(dataset: str, decision: str, by: str, role: str, reason: str, policy:
         # The report, which is part of the bytes, can only name that of the images.
         if not (digests.together.startswith(beginning) or digests.records.startswith(beginning)):
             raise UsageError(
-                f"{dataset} {version}, as it lies here, has the digest {digests.together}, not {digest}: and its images {digests.records}: "
-                f"what was read is of other bytes; read the report again (`report {dataset}`)"
+                f"{dataset} {version}, as it lies here, has the digest {digests.together}, and its images {digests.records}, but "
+                f"{digest} was read, which is of other bytes: read the report again (`report {dataset}`)"
             )
     at = now()
     expires = None if decision == "refused" else (_moment(at) + timedelta(days=policy.days)).strftime(FORMAT)

@@ -72,7 +72,7 @@ def test_an_approval_is_for_those_bytes_alone(workspace):
 
 
 def test_who_read_other_bytes_cannot_approve_these(workspace):
-    with pytest.raises(UsageError, match=r"has the digest [0-9a-f]{64}, not beefbeef"):
+    with pytest.raises(UsageError, match=r"has the digest \w{64}, and its images \w{64}, but beefbeef was"):
         decide(digest="beefbeef")
     for none in ("", "sha256:", "beef", "not a digest"):
         with pytest.raises(UsageError, match="is not the beginning of a digest"):
