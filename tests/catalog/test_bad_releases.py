@@ -1,6 +1,5 @@
 """What was moved, flipped, raced or cut short around a release: named in one message, and nothing half-made is left."""
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import catalog
 from app.signing_off import verified
 from catalog import ledger, publish, sums, versions
 from schema.errors import IntegrityError, SynthmillError
+from tests import full_disk as disk
 
 TAG = f"{rw.NAME}@v1.0.0"
 REF = f"refs/tags/{TAG}"
@@ -124,17 +124,13 @@ def full_disk(tmp_path, monkeypatch) -> Callable:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/git").write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {shutil.which('git')} \"$@\"\n")
     (tmp_path / "bin/git").chmod(0o755)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     @contextmanager
     def limited(size: int) -> Iterator[None]:
         with monkeypatch.context() as patch:
             patch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-            try:
+            with disk.full_disk(size):
                 yield
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limited
 

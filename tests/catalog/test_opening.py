@@ -3,9 +3,7 @@
 import multiprocessing
 import os
 import pickle
-import resource
 import shutil
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +19,7 @@ from catalog.rows import Rows
 from schema.errors import IntegrityError, SynthmillError, UsageError
 from tasks.exports import Draft
 from tasks.exports.parquet import Plugin
+from tests.full_disk import full_disk
 
 TAG = f"{rw.NAME}@v1.0.0"
 
@@ -168,15 +167,9 @@ class TestByIndex:
     def test_a_full_disk_is_an_error_in_words_and_the_next_try_goes_on(self, files, tmp_path):
         rows = ByIndex(Rows.of(files), tmp_path)
         kept = rows[0]
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (rows.path.stat().st_size + 100, hard))
-            with pytest.raises(SynthmillError, match=r"train\.png cannot be written \(File too large\): free space on its disk"):
-                rows[999]
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            signal.signal(signal.SIGXFSZ, before)
+        words = r"train\.png cannot be written \(File too large\): free space on its disk"
+        with full_disk(rows.path.stat().st_size + 100), pytest.raises(SynthmillError, match=words):
+            rows[999]
         assert rows[0] == kept
         assert rows[999][0].startswith(b"\x89PNG")
 

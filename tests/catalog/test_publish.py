@@ -1,7 +1,6 @@
 """Publishing with real git and real DVC: raced, without a remote; and what it must never touch."""
 
 import json
-import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from catalog import git, publish, store, sums, versions
 from schema.digest import read_json, write_json
 from schema.errors import IntegrityError, SynthmillError
 from schema.release import Release
+from tests.full_disk import full_disk
 
 TAG = f"{rw.NAME}@v1.0.0"
 BRANCH = f"refs/heads/releases/{rw.NAME}"
@@ -100,13 +100,8 @@ def test_a_remote_out_of_reach_leaves_no_tag(workspace):
 
 
 def test_a_full_disk_is_an_error_in_words(workspace):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-        with pytest.raises(SynthmillError, match=r"dvc push .* failed"):
-            publish.push(rw.NAME)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(4096), pytest.raises(SynthmillError, match=r"dvc push .* failed"):
+        publish.push(rw.NAME)
 
 
 def test_what_the_remote_lost_or_garbled_is_found_by_reading_it_back(released):

@@ -3,12 +3,10 @@
 import csv
 import io
 import json
-import resource
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,6 +26,7 @@ from schema.errors import IntegrityError, SynthmillError, UsageError
 from schema.marking import DIGITAL_SOURCE_TYPE
 from schema.record import encode_png
 from tasks.exports import Draft, Export, MainForm
+from tests.full_disk import full_disk
 
 PLUGINS = plugins.find(tasks.exports)
 MAIN = sorted(kind for kind, plugin in PLUGINS.items() if issubclass(plugin, MainForm))
@@ -112,17 +111,6 @@ READERS: dict[str, Callable[[Path], list[tuple[dict, np.ndarray, bool]]]] = {
     "dicom": read_dicom,
 }
 """For each export, how others read it: what is said of each image, its pixels, and whether it is marked as synthetic."""
-
-
-@contextmanager
-def full_disk(size: int):
-    """No file may grow beyond `size` bytes: writing on fails as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", sorted(PLUGINS))
