@@ -122,3 +122,25 @@ def test_a_build_keeps_the_workspace_when_its_command_line_is_killed(pretend, wo
     (workspace / "go").touch()
     assert ends(second)[0] == 0
     assert is_gone(flow)
+
+
+def test_while_a_run_goes_on_who_asks_is_told_how_far_it_is(workspace, monkeypatch):
+    from app import reading
+    from schema.errors import SynthmillError
+    from tasks.lock import workspace_lock
+
+    monkeypatch.setenv("SYNTHMILL_ROOT", str(workspace))
+    assert reading.running() is None
+    log = workspace / "data/logs/pneumonia/20260101-000000-1/build.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+    events = [
+        {"time": 1.0, "event": "stage", "stage": "train", "state": "running"},
+        {"time": 2.0, "stage": "train", "what": "training", "total": 10, "unit": "step", "done": 3, "note": ""},
+    ]
+    (log.parent / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    with workspace_lock():
+        assert reading.running() == {"pid": os.getpid(), "dataset": "pneumonia", "stages": {"train": 0.3}, "log": str(log)}
+        with pytest.raises(SynthmillError, match=r"a run of pneumonia goes on \(pid \d+\): train 30%"):
+            reading.planned("pneumonia")
+    assert reading.running() is None
