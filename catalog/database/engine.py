@@ -76,17 +76,17 @@ def connect(url: URL | None = None) -> Engine:
 
 
 def discard_if_damaged() -> None:
-    """Takes away the SQLite file that cannot be read whole, or has not the tables that it should have: nothing is in it alone."""
-    url = address()
-    path = Path(url.database or "")
-    if url.get_backend_name() != "sqlite" or not path.exists():
+    """Takes away data/catalog.db where it cannot be read whole, or has not the tables that it should have: nothing is in it alone. A file
+    that somebody named may be something else, and stays."""
+    path = Path(address().database or "")
+    if os.environ.get(SETTING) or not path.exists():
         return
     try:
         with closing(sqlite3.connect(path, timeout=WAIT)) as connection:
             whole = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             version = connection.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
-        if whole and (not tables or (version and (version[0] < HEAD or tables >= Base.metadata.tables.keys()))):
+        if whole and (not tables or (version and (version[0] != HEAD or tables >= Base.metadata.tables.keys()))):
             return
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
@@ -188,6 +188,8 @@ def _postgresql(url: URL) -> Engine:
 
 def _remedy(error: Exception, url: URL, else_: str) -> str:
     if url.get_backend_name() == "sqlite" and re.search(DAMAGED, str(error)):
+        if os.environ.get(SETTING):
+            return f"if it is the catalog's, move it away, and the next search makes it anew; else see {SETTING}"
         return "`catalog rebuild` makes it anew, for nothing is in it alone"
     return else_
 

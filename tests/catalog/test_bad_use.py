@@ -1,7 +1,9 @@
 """What people and machines do to a catalog without meaning it: several at once, damaged files of our own, clocks, half-given options."""
 
 import multiprocessing
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -123,6 +125,21 @@ def test_a_damaged_index_is_named_with_what_mends_it_and_that_mends_it(released,
             catalog.search("recalled:any")
         assert index.rebuild() == 1
         assert [row["tag"] for row in catalog.search("recalled:any").releases] == [TAG]
+
+
+def test_a_file_that_somebody_named_is_never_taken_for_a_damaged_index(released, tmp_path, monkeypatch):
+    foreign = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE patients (name)")
+        connection.commit()
+    for content in (foreign.read_bytes(), b"a letter"):
+        foreign.write_bytes(content)
+        monkeypatch.setenv("SYNTHMILL_CATALOG_URL", f"sqlite:///{foreign}")
+        engine.discard_if_damaged()
+        assert foreign.read_bytes() == content
+    with pytest.raises(SynthmillError, match="if it is the catalog's, move it away"):
+        index.rebuild()
+    assert foreign.read_bytes() == b"a letter"
 
 
 def test_a_search_waits_for_nobody_who_writes(released, monkeypatch):
